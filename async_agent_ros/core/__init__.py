@@ -1,0 +1,1 @@
+"""The agent's logic, pure: no ROS, no I/O, no thread, no clock, no randomness."""
