@@ -1,0 +1,149 @@
+"""What every node here shares: parameters, main loop with a clean end, diagnostics, times."""
+import signal
+import socket
+import sys
+import threading
+from typing import Any, Callable, Mapping, Optional, Sequence, Tuple
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode
+from rclpy.signals import SignalHandlerOptions
+
+NS_PER_S = 1_000_000_000
+
+
+def to_ns(stamp: Time) -> int:
+    """Return a ROS time message as nanoseconds."""
+    return stamp.sec * NS_PER_S + stamp.nanosec
+
+
+def to_time(stamp_ns: int) -> Time:
+    """Return nanoseconds as a ROS time message; negative values become zero."""
+    sec, nanosec = divmod(max(0, int(stamp_ns)), NS_PER_S)
+    return Time(sec=sec, nanosec=nanosec)
+
+
+def now_ns(node) -> int:
+    """Return the ROS time of the node's clock (simulated when use_sim_time), in nanoseconds."""
+    return node.get_clock().now().nanoseconds
+
+
+def declare(node, name: str, default: Any, description: str, *,
+            minimum: Optional[float] = None, maximum: Optional[float] = None,
+            choices: Sequence[str] = (), read_only: bool = False) -> Any:
+    """
+    Declare a parameter with a descriptor and return its value.
+
+    The type is that of the default. A range needs both ends; choices are written into the
+    descriptor's constraints and checked here, once: raises ValueError naming the parameter.
+    """
+    descriptor = ParameterDescriptor(description=description, read_only=read_only)
+    if minimum is not None and maximum is not None:
+        if isinstance(default, float):
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=float(minimum), to_value=float(maximum))]
+        else:
+            descriptor.integer_range = [
+                IntegerRange(from_value=int(minimum), to_value=int(maximum))]
+    if choices:
+        descriptor.additional_constraints = 'one of: ' + ', '.join(map(repr, choices))
+    value = node.declare_parameter(name, default, descriptor).value
+    if choices and value not in choices:
+        raise ValueError(f'parameter {name!r} of {node.get_fully_qualified_name()} is {value!r}: '
+                         f'it must be one of {", ".join(map(repr, choices))}')
+    return value
+
+
+Status = Tuple[int, str, Mapping[str, Any]]
+"""Level (DiagnosticStatus.OK, WARN or ERROR as an int), message, values."""
+
+OK, WARN, ERROR = 0, 1, 2
+
+
+class Diagnostics:
+    """Publishes the node's status on /diagnostics once a second."""
+
+    def __init__(self, node, status: Callable[[], Status], *, period_s: float = 1.0):
+        self._node = node
+        self._status = status
+        self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._timer = node.create_timer(period_s, self.publish)
+
+    def publish(self) -> None:
+        """Publish now; a status function that raises is itself reported as an error."""
+        try:
+            level, message, values = self._status()
+        except Exception as error:
+            level, message, values = ERROR, f'status not available: {error!r}', {}
+        name = self._node.get_fully_qualified_name()
+        array = DiagnosticArray(status=[DiagnosticStatus(
+            level=bytes([level]), name=name.lstrip('/'), message=message, hardware_id=name,
+            values=[KeyValue(key=str(k), value=str(v)) for k, v in values.items()])])
+        array.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(array)
+
+
+class _Signals:
+    """
+    Turns SIGINT and SIGTERM into a wake-up of the executor.
+
+    A Python handler does not run while the main thread waits in C, so the signal number comes
+    through a wake-up socket to a small thread. The context stays valid, so that nodes can say
+    goodbye; rclpy's own handler would shut it down first.
+    """
+
+    def __init__(self, wake: Callable[[], None]):
+        self.stop = threading.Event()
+        self._wake = wake
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
+        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+        threading.Thread(target=self._listen, name='signals', daemon=True).start()
+
+    def _listen(self):
+        while self._reader.recv(1):
+            self.stop.set()
+            self._wake()
+
+
+def run_node(make_node: Callable[[], Any], args: Optional[Sequence[str]] = None) -> None:
+    """
+    Run one node until SIGINT or SIGTERM: the main() of every node here.
+
+    A lifecycle node with the parameter `autostart` true is configured and activated first, and
+    shut down at the end. Exits with status 1 and one clear line when the node cannot be made.
+    """
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        node = make_node()
+    except (ValueError, OSError) as error:
+        print(f'cannot start: {error}', file=sys.stderr, flush=True)
+        rclpy.try_shutdown()
+        raise SystemExit(1) from None
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    signals = _Signals(lambda: executor.create_task(lambda: None))
+    managed = isinstance(node, LifecycleNode)
+    try:
+        if managed and node.get_parameter('autostart').value:
+            if node.trigger_configure().name == 'SUCCESS':
+                node.trigger_activate()
+        while not signals.stop.is_set():
+            executor.spin_once()
+    finally:
+        # A second signal must not cut the clean-up short.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if managed:
+            node.trigger_shutdown()
+        elif hasattr(node, 'shut_down'):
+            node.shut_down()
+        executor.remove_node(node)
+        node.destroy_node()
+        executor.shutdown()
+        rclpy.try_shutdown()
