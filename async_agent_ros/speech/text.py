@@ -1,0 +1,252 @@
+"""Text as it is written to text as it is spoken, without losing where each word came from."""
+import bisect
+import re
+from typing import Callable, List, Match, Sequence, Tuple, Union
+
+_ONES = ('zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen '
+         'fifteen sixteen seventeen eighteen nineteen').split()
+_TENS = 'zero ten twenty thirty forty fifty sixty seventy eighty ninety'.split()
+_SCALES = ((10 ** 12, 'trillion'), (10 ** 9, 'billion'), (10 ** 6, 'million'), (1000, 'thousand'))
+_ORDINALS = {'one': 'first', 'two': 'second', 'three': 'third', 'five': 'fifth', 'eight': 'eighth',
+             'nine': 'ninth', 'twelve': 'twelfth'}
+
+
+def number_words(value: int) -> str:
+    """Return an integer in English words: 142 -> 'one hundred forty two'."""
+    if value < 0:
+        return 'minus ' + number_words(-value)
+    if value < 20:
+        return _ONES[value]
+    if value < 100:
+        tens, ones = divmod(value, 10)
+        return _TENS[tens] + (f' {_ONES[ones]}' if ones else '')
+    if value < 1000:
+        hundreds, rest = divmod(value, 100)
+        return f'{_ONES[hundreds]} hundred' + (f' {number_words(rest)}' if rest else '')
+    for scale, name in _SCALES:
+        if value >= scale:
+            if value >= scale * 1000:
+                break
+            count, rest = divmod(value, scale)
+            return f'{number_words(count)} {name}' + (f' {number_words(rest)}' if rest else '')
+    return ' '.join(_ONES[int(d)] for d in str(value))
+
+
+def ordinal_words(value: int) -> str:
+    """Return an ordinal in English words: 23 -> 'twenty third'."""
+    head, _, last = number_words(value).rpartition(' ')
+    if last in _ORDINALS:
+        last = _ORDINALS[last]
+    else:
+        last = last[:-1] + 'ieth' if last.endswith('y') else last + 'th'
+    return f'{head} {last}'.strip()
+
+
+def _decimal(whole: str, fraction: str) -> str:
+    whole = whole.replace(',', '')
+    if len(whole) > 1 and whole.startswith('0') or len(whole) > 15:
+        words = ' '.join(_ONES[int(d)] for d in whole)
+    else:
+        words = number_words(int(whole))
+    if fraction:
+        words += ' point ' + ' '.join(_ONES[int(d)] for d in fraction)
+    return words
+
+
+# Unit: singular, plural. After a number only; letter case matters (m is not M).
+_UNITS = {
+    '%': ('percent', 'percent'), '°C': ('degree Celsius', 'degrees Celsius'),
+    '°F': ('degree Fahrenheit', 'degrees Fahrenheit'), '°': ('degree', 'degrees'),
+    'mm': ('millimeter', 'millimeters'), 'cm': ('centimeter', 'centimeters'),
+    'dm': ('decimeter', 'decimeters'), 'm': ('meter', 'meters'), 'km': ('kilometer', 'kilometers'),
+    'm/s': ('meter per second', 'meters per second'),
+    'km/h': ('kilometer per hour', 'kilometers per hour'),
+    'm²': ('square meter', 'square meters'), 'm^2': ('square meter', 'square meters'),
+    'rad/s': ('radian per second', 'radians per second'), 'rad': ('radian', 'radians'),
+    'deg': ('degree', 'degrees'), 'deg/s': ('degree per second', 'degrees per second'),
+    'ms': ('millisecond', 'milliseconds'), 's': ('second', 'seconds'),
+    'sec': ('second', 'seconds'), 'min': ('minute', 'minutes'), 'h': ('hour', 'hours'),
+    'g': ('gram', 'grams'), 'kg': ('kilogram', 'kilograms'), 'N': ('newton', 'newtons'),
+    'Nm': ('newton meter', 'newton meters'), 'V': ('volt', 'volts'), 'A': ('ampere', 'amperes'),
+    'Ah': ('ampere hour', 'ampere hours'), 'mAh': ('milliampere hour', 'milliampere hours'),
+    'W': ('watt', 'watts'), 'Wh': ('watt hour', 'watt hours'), 'kW': ('kilowatt', 'kilowatts'),
+    'Hz': ('hertz', 'hertz'), 'kHz': ('kilohertz', 'kilohertz'), 'L': ('liter', 'liters'),
+    'l': ('liter', 'liters'), 'ml': ('milliliter', 'milliliters'),
+    'MB': ('megabyte', 'megabytes'), 'GB': ('gigabyte', 'gigabytes'),
+    '€': ('euro', 'euros'),
+}
+_NUMBER = r'(?P<sign>(?<![\w.])[-−])?(?P<whole>\d{1,3}(?:,\d{3})+|\d+)(?:\.(?P<fraction>\d+))?'
+_UNIT = '|'.join(re.escape(u) for u in sorted(_UNITS, key=len, reverse=True))
+_ABBREVIATIONS = {
+    'e.g.': 'for example', 'i.e.': 'that is', 'etc.': 'et cetera', 'approx.': 'approximately',
+    'vs.': 'versus', 'Dr.': 'Doctor', 'Mr.': 'Mister', 'Mrs.': 'Missis', 'Ms.': 'Miss',
+    'Prof.': 'Professor', 'max.': 'maximum',
+    'w/': 'with', 'w/o': 'without', 'ETA': 'E T A', 'URL': 'U R L', 'LED': 'L E D',
+    'USB': 'U S B', 'ID': 'I D', 'GPS': 'G P S', 'AI': 'A I', 'CPU': 'C P U', 'GPU': 'G P U',
+    'TV': 'T V', 'ROS': 'ross', 'OK': 'okay',
+}
+_EMOJI = ('[\U0001F000-\U0001FAFF\U00002600-\U000027BF\U00002300-\U000023FF\U00002B00-\U00002BFF'
+          '\U0000FE00-\U0000FE0F\U0000200D\U000020E3\U000E0000-\U000E007F\U0001F1E6-\U0001F1FF]')
+
+
+def _quantity(match: Match) -> str:
+    whole, fraction = match['whole'], match['fraction'] or ''
+    words = ('minus ' if match['sign'] else '') + _decimal(whole, fraction)
+    singular, plural = _UNITS[match['unit']]
+    one = whole.replace(',', '') == '1' and not fraction
+    return f'{words} {singular if one else plural}'
+
+
+def _plain_number(match: Match) -> str:
+    return ('minus ' if match['sign'] else '') + _decimal(match['whole'], match['fraction'] or '')
+
+
+def _clock(match: Match) -> str:
+    hours, minutes = int(match[1]), int(match[2])
+    if hours > 23 or minutes > 59:
+        return f'{number_words(hours)} {number_words(minutes)}'
+    if minutes == 0:
+        return f"{number_words(hours)} o'clock" if hours <= 12 else f'{number_words(hours)} hundred'
+    tens = f'oh {number_words(minutes)}' if minutes < 10 else number_words(minutes)
+    return f'{number_words(hours)} {tens}'
+
+
+def _money(match: Match) -> str:
+    words = _decimal(match[1], '')
+    words += ' dollar' if match[1] == '1' else ' dollars'
+    return words + (f' and {number_words(int(match[2]))} cents' if match[2] else '')
+
+
+Replacement = Union[str, Callable[[Match], str]]
+
+_RULES: Sequence[Tuple['re.Pattern', Replacement]] = tuple(
+    (re.compile(pattern, re.MULTILINE), replacement) for pattern, replacement in (
+        # What is not language: code, markup, links, pictures.
+        (r'```[\s\S]*?(?:```|\Z)', ' '),
+        (r'<\|[^|>]*\|>|</?[a-zA-Z][^<>]{0,80}>', ' '),
+        (r'!?\[([^\]]*)\]\([^)]*\)', lambda m: m[1]),
+        (r'https?://\S+|www\.\S+', ' a link '),
+        (r'(?<=[\w)`*])[ \t]*\n+(?=\s*\S)', ',\n'),  # lines of a list: a pause between
+        (r'^\s{0,3}#{1,6}\s+', ''),
+        (r'^\s*(?:[-*+•]|\d{1,2}[.)])\s+(?=\S)', ''),
+        (r'^\s*>\s?', ''),
+        (r'^\s*(?:[-*_]\s*){3,}$', ' '),
+        (r'\*{1,3}|`+|~~', ''),
+        (r'(?<!\w)_+(?=\w)|(?<=\w)_+(?!\w)', ''),
+        (r'(?<=\w)_+(?=\w)', ' '),
+        (r'\|', ', '),
+        (_EMOJI, ' '),
+        (r'(?<!\w)[:;]-?[)(DP](?!\w)', ' '),
+        # Signs that are read.
+        (r'→|->|=>', ' to '), (r'≈|~(?=\s?\d)', 'about '), (r'\s&\s', ' and '), (r'×', ' times '),
+        (r'±', ' plus or minus '), (r'≥', ' at least '), (r'≤', ' at most '),
+        (r'(?<=\s)=(?=\s)', ' equals '), (r'(?<=\d)\s?\+\s?(?=\d)', ' plus '),
+        (r'(?<![\w.])(' + '|'.join(
+            re.escape(a) for a in sorted(_ABBREVIATIONS, key=len, reverse=True)) + r')(?!\w)',
+         lambda m: _ABBREVIATIONS[m[1]]),
+        # Numbers.
+        (r'\b(\d{1,2}):(\d{2})\b(?!:)', _clock),
+        (r'\$(\d+)(?:\.(\d{2}))?\b', _money),
+        (r'\b(\d{1,9})(?:st|nd|rd|th)\b', lambda m: ordinal_words(int(m[1]))),
+        (r'(?<=\d)\s?[-–—]\s?(?=\d)', ' to '),
+        (_NUMBER + r'\s?(?P<unit>' + _UNIT + r')(?![\w/])', _quantity),
+        (r'(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])', ' '),
+        (_NUMBER, _plain_number),
+        (r'[{}\[\]<>\\^#=@]', ' '),
+        (r'[“”«»"]', ''), (r'[‘’]', "'"), (r'\s*[—–]\s*', ', '), (r'…', '...'),
+        (r'(\s*,){2,}', ','), (r'\s+(?=[,.;:!?])', ''), (r'\s+', ' '),
+    ))
+
+
+class Spoken:
+    """Text to speak, each character of which knows how much of the written text it completes."""
+
+    def __init__(self, text: str, origin: Sequence[int], written_chars: int):
+        self.text = text
+        self.origin = list(origin)
+        """For each character: characters of the written text that are told once it is heard."""
+        self.written_chars = written_chars
+
+    def substitute(self, pattern: 're.Pattern', replacement: Replacement) -> 'Spoken':
+        """Return it with every match replaced; what replaces a match tells all of it at its end."""
+        parts: List[str] = []
+        origin: List[int] = []
+        at = 0
+        for match in pattern.finditer(self.text):
+            parts.append(self.text[at:match.start()])
+            origin += self.origin[at:match.start()]
+            new = replacement if isinstance(replacement, str) else replacement(match)
+            parts.append(new)
+            before = self.origin[match.start() - 1] if match.start() else 0
+            after = self.origin[match.end() - 1] if match.end() else 0
+            origin += [before] * max(0, len(new) - 1) + [after] * (1 if new else 0)
+            at = match.end()
+        parts.append(self.text[at:])
+        origin += self.origin[at:]
+        return Spoken(''.join(parts), origin, self.written_chars)
+
+    def words(self) -> List[Tuple[int, int, int]]:
+        """Return (start, end, written characters told) of each word, in order."""
+        return [(m.start(), m.end(), max(self.origin[m.start():m.end()]))
+                for m in re.finditer(r'\S+', self.text)]
+
+
+def speakable(text: str) -> Spoken:
+    """Return the text as it is spoken: no markup, no emoji, numbers and units in words."""
+    spoken = Spoken(text, range(1, len(text) + 1), len(text))
+    for pattern, replacement in _RULES:
+        spoken = spoken.substitute(pattern, replacement)
+    if not re.search(r'\w', spoken.text):
+        return Spoken('', [], len(text))
+    return spoken
+
+
+_SENTENCE = re.compile(r'[.!?]+[)\'"]*(?=\s|$)')
+_CLAUSE = re.compile(r'[,;:][)\'"]*(?=\s)|\s(?=(?:and|but|because|so|which|while|then|or)\s)')
+
+
+def clauses(text: str, *, first_chars: int = 40, chars: int = 120) -> List[Tuple[int, int]]:
+    """
+    Return where to cut the text for synthesis: (start, end) pairs that cover it.
+
+    Sentences stay whole when short. The first piece is kept near `first_chars`, because nothing
+    is heard before it is synthesised; later ones near `chars`.
+    """
+    cuts = sorted({m.end() for m in _SENTENCE.finditer(text)} | {len(text)})
+    pieces, start = [], 0
+    for cut in cuts:
+        while cut - start > (limit := first_chars if not pieces else chars):
+            at = _best_cut(text, start, cut, limit)
+            if at is None:
+                break
+            pieces.append((start, at))
+            start = at
+        if text[start:cut].strip():
+            pieces.append((start, cut))
+            start = cut
+    return pieces
+
+
+def _best_cut(text, start, end, limit):
+    # Not within 10 characters of either end: a lone word sounds chopped off.
+    candidates = [m.end() for m in _CLAUSE.finditer(text, start + 8, end - 8)]
+    if not candidates:
+        if end - start <= 2.5 * limit:
+            return None
+        space = text.rfind(' ', start + limit // 2, start + int(2.5 * limit))
+        return space + 1 if space > 0 else None
+    at = bisect.bisect_right(candidates, start + limit)
+    return candidates[at - 1] if at else candidates[0]
+
+
+def round_to_word(text: str, chars: int) -> int:
+    """Return a position in the written text that does not cut a word: the last boundary before."""
+    chars = min(chars, len(text))
+    if 0 < chars < len(text):
+        while chars < len(text) and not text[chars].isalnum() and not text[chars].isspace():
+            chars += 1  # punctuation and markup belong to the word before
+        if chars < len(text) and text[chars].isalnum() and text[chars - 1].isalnum():
+            while chars > 0 and text[chars - 1].isalnum():
+                chars -= 1
+            chars = len(text[:chars].rstrip())
+    return chars
