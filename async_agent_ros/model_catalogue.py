@@ -124,3 +124,10 @@ _MODELS = (
 
 CATALOGUE = {model.name: model for model in _MODELS}
 """Every packaged model by name; the best of each role comes first."""
+
+DEFAULTS = {
+    'recogniser': 'whisper-base',
+    'voice': 'piper-joe',
+    'language model': 'qwen2.5-coder-1.5b',
+}
+"""The model of each role that config/params.yaml names."""

@@ -23,10 +23,10 @@ import zipfile
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from async_agent_ros.model_catalogue import CATALOGUE, Model, ROLES
+from async_agent_ros.model_catalogue import CATALOGUE, DEFAULTS, Model, ROLES
 
-__all__ = ['CATALOGUE', 'DownloadError', 'Model', 'ModelError', 'ModelMissingError', 'Progress',
-           'ROLES', 'UnknownModelError', 'find', 'get', 'is_present', 'lookup', 'root']
+__all__ = ['CATALOGUE', 'DEFAULTS', 'DownloadError', 'Model', 'ModelError', 'ModelMissingError',
+           'Progress', 'ROLES', 'UnknownModelError', 'find', 'get', 'is_present', 'lookup', 'root']
 
 _BLOCK_BYTES = 1 << 22
 _SPARE_BYTES = 200 << 20
