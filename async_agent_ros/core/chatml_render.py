@@ -1,0 +1,390 @@
+"""
+Ledger entries to ChatML, incrementally: a new entry only appends, so a KV cache stays valid.
+
+The text is a list of messages. Only two things change a message that stands: entries of a
+generation that is still open, and an `interrupt`, which takes back what nobody heard. The calls
+that run now are shown in a block after everything else, which is not kept.
+"""
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+from async_agent_ros.core.chatml_examples import example_messages
+from async_agent_ros.core.chatml_format import PromptFormat
+from async_agent_ros.core.ledger import Entry, MAIN
+from async_agent_ros.core.tools import ToolSpec
+from async_agent_ros.core.words import Kind, Phase
+
+START, END = '<|im_start|>', '<|im_end|>'
+NS_PER_S = 1_000_000_000
+
+_TAG = re.compile(r'<(?=/?(?:tool_call|tool_response|tools|think|s|pause|partial|final)>)')
+
+
+def escape(text: str) -> str:
+    """Make text of people, tools and models unable to forge a mark of the prompt."""
+    return _TAG.sub('< ', text.replace('<|', '< |'))
+
+
+def dumps(value: Any) -> str:
+    """Return JSON as language models have learned it: a space after ':' and ','."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+@dataclass
+class RunningCall:
+    """A call without a terminal record, folded from the entries."""
+
+    call_id: str
+    name: str
+    arguments: Any
+    since_ns: int
+    phase: str = str(Phase.PENDING)
+    progress: Optional[float] = None
+    text: str = ''
+
+
+@dataclass
+class _Message:
+    """One message; an assistant message collects the stretches and calls of its generation."""
+
+    text: str = ''
+    generation_id: int = 0
+    parts: List[Tuple[int, bool, str]] = field(default_factory=list)
+    """seq, whether it is speech, text."""
+    heard: Dict[int, str] = field(default_factory=dict)
+    """What was heard of the stretch with this seq, which was cut off."""
+    cut: bool = False
+    """Cut off before any stretch was written."""
+    open: bool = False
+    """Its generation has not ended."""
+
+
+class Renderer:
+    """Renders the entries of one instance. feed() in order, then prompt()."""
+
+    def __init__(self, prompt_format: PromptFormat = PromptFormat(), instance: str = MAIN):
+        self.format = prompt_format
+        self.instance = instance
+        self.running: Dict[str, RunningCall] = {}
+        """Calls that have not ended, oldest first."""
+        self.tools: Dict[str, ToolSpec] = {}
+        """The catalogue as the fed entries announce it."""
+        self._calls: Dict[str, Tuple[str, Any]] = {}
+        self._head_text: List[str] = []
+        self._head_open = True
+        self._messages: List[_Message] = []
+        self._generations: Dict[int, _Message] = {}
+        self._first_ns: Optional[int] = None
+        self._last_ns = 0
+        self.next_seq = 0
+        """Entries below this seq were fed."""
+
+    # -- feeding ----------------------------------------------------------------------------------
+    def feed(self, entries: Iterable[Entry]) -> None:
+        """Take the next entries; those of other instances only move the clock."""
+        for entry in entries:
+            if self._first_ns is None:
+                self._first_ns = entry.stamp_ns
+            self._last_ns = max(self._last_ns, entry.stamp_ns)
+            self.next_seq = max(self.next_seq, entry.seq + 1)
+            catalogue = entry.kind == Kind.SYSTEM and entry.name == 'tools'
+            if entry.instance == self.instance or catalogue:
+                self._feed(entry)
+
+    def _feed(self, entry: Entry) -> None:
+        if entry.kind != Kind.SYSTEM:
+            self._close_head()
+        handler = getattr(self, '_on_' + str(entry.kind), None)
+        if handler is not None:
+            handler(entry)
+
+    def _on_system(self, entry: Entry) -> None:
+        if entry.name == 'tools':
+            self._on_tools(entry, _data(entry))
+        elif self._head_open:
+            self._head_text.append(self._clip(entry.content))
+        else:
+            self._add('system', self._clip(entry.content), entry)
+
+    def _on_tools(self, entry: Entry, data: Mapping[str, Any]) -> None:
+        removed = [n for n in data.get('removed') or () if self.tools.pop(n, None)]
+        added = []
+        for value in data.get('added') or ():
+            try:
+                spec = ToolSpec.from_json(value)
+            except (TypeError, ValueError, KeyError, AttributeError):
+                continue  # a broken announcement must not cost the conversation
+            if self.tools.get(spec.name) != spec:
+                added.append(spec)
+            self.tools[spec.name] = spec
+        if self._head_open:
+            return
+        lines = []
+        if added:
+            lines += [self.format.tools_added] + [tool_line(s) for s in added]
+        if removed:
+            lines.append(self.format.tools_removed.format(names=', '.join(removed)))
+        if lines:
+            self._add('system', escape('\n'.join(lines)), entry)
+
+    def _on_user(self, entry: Entry) -> None:
+        self._add('user', self._clip(entry.content), entry)
+
+    def _on_assistant(self, entry: Entry) -> None:
+        self._extend(entry, True, self._clip(entry.content).strip())
+
+    def _on_call(self, entry: Entry) -> None:
+        arguments = _data(entry).get('arguments', {})
+        self._calls[entry.call_id] = (entry.name, arguments)
+        known = self.running.get(entry.call_id)
+        if known is not None:  # an edit
+            known.name, known.arguments = entry.name, arguments
+        else:
+            self.running[entry.call_id] = RunningCall(
+                entry.call_id, entry.name, arguments, entry.stamp_ns)
+        self._extend(entry, False, self.call_line(entry.call_id, entry.name, arguments))
+
+    def _on_commit(self, entry: Entry) -> None:
+        self._phase(entry, Phase.COMMITTED)
+
+    def _on_retract(self, entry: Entry) -> None:
+        self._phase(entry, Phase.CANCELLING)
+
+    def _phase(self, entry: Entry, phase: Phase) -> Optional[RunningCall]:
+        call = self.running.get(entry.call_id)
+        if call is not None and call.phase != Phase.CANCELLING:
+            call.phase = str(phase)
+        return call
+
+    def _on_result(self, entry: Entry) -> None:
+        self.running.pop(entry.call_id, None)
+        data = _data(entry)
+        value = self._about(entry)
+        value['status'] = entry.status
+        if data.get('error_msg'):
+            value['error'] = self._clip(str(data['error_msg']), self.format.result_chars)
+        result = data.get('result')
+        if result is not None:
+            text = dumps(result)
+            whole = len(text) <= self.format.result_chars
+            value['result'] = result if whole else self._clip(text, self.format.result_chars)
+        note = self.format.result_notes.get(entry.status, '')
+        if note:
+            value['note'] = note.replace('{tool}', value.get('tool', 'tool'))
+        self._add('notification', dumps(value), entry)
+
+    def _on_notification(self, entry: Entry) -> None:
+        data = _data(entry)
+        text = str(data.get('text', ''))
+        if entry.name == 'accepted':
+            self._phase(entry, Phase.RUNNING)
+        elif entry.name == 'confirm':
+            self._phase(entry, Phase.CONFIRMING)
+        call = self.running.get(entry.call_id)
+        if call is not None and entry.name in ('accepted', 'progress'):
+            call.text = text
+            progress = data.get('progress')
+            call.progress = progress if isinstance(progress, (int, float)) else None
+        if entry.name in self.format.hidden_notifications:
+            return
+        value = self._about(entry)
+        if entry.name in ('accepted', 'progress'):
+            value['status'] = 'running'
+        if text:
+            value['text' if entry.name in ('accepted', 'progress') else entry.name or 'note'] = (
+                self._clip(text, self.format.result_chars))
+        if value:
+            self._add('notification', dumps(value), entry)
+
+    def _on_interrupt(self, entry: Entry) -> None:
+        data = _data(entry)
+        for message in self._messages:
+            if any(seq == entry.about_seq and speech for seq, speech, _ in message.parts):
+                message.heard[entry.about_seq] = self._clip(str(data.get('heard', ''))).strip()
+                self._render_assistant(message)
+                return
+        message = self._generations.get(entry.generation_id)
+        if entry.generation_id and message is not None:
+            message.cut = True
+            self._render_assistant(message)
+
+    def _on_end(self, entry: Entry) -> None:
+        message = self._generations.get(entry.generation_id)
+        if entry.generation_id and message is not None:
+            message.open = False
+            self._render_assistant(message)
+
+    # -- messages ---------------------------------------------------------------------------------
+    def _add(self, role: str, content: str, entry: Entry) -> None:
+        self._messages.append(_Message(self._message(role, escape(content), entry.stamp_ns)))
+
+    def _extend(self, entry: Entry, speech: bool, text: str) -> None:
+        message = self._generations.get(entry.generation_id)
+        if message is None or not entry.generation_id:
+            # text without a generation is a line of the agent's own: a message, closed at once
+            message = _Message(generation_id=entry.generation_id, open=bool(entry.generation_id))
+            self._messages.append(message)
+            self._generations[entry.generation_id] = message
+        message.parts.append((entry.seq, speech, text))
+        self._render_assistant(message)
+
+    def _render_assistant(self, message: _Message) -> None:
+        lines, cut = [], False
+        for seq, speech, text in message.parts:
+            if not speech:
+                lines.append(text)
+            elif seq in message.heard:
+                heard = message.heard[seq]
+                if heard or not cut:
+                    lines.append(f'{escape(heard)} ' * bool(heard) + self.format.interrupt_mark)
+                cut = True
+            elif not cut and text:
+                # stretches after the one that was cut off were never heard
+                lines.append(escape(text))
+        if message.cut and not cut:
+            lines.append(self.format.interrupt_mark)
+        message.text = self._message('assistant', '\n'.join(lines), 0)
+
+    def _message(self, role: str, content: str, stamp_ns: int) -> str:
+        return f'{self._header(role, stamp_ns)}{content}{END}\n'
+
+    def _header(self, role: str, stamp_ns: int) -> str:
+        clock = ''
+        if role in self.format.clock_roles:
+            seconds = max(0, stamp_ns - (self._first_ns or 0)) / NS_PER_S
+            clock = self.format.clock.format(seconds=seconds)
+        return f'{START}{self.format.roles.get(role, role)}{clock}\n'
+
+    def call_line(self, call_id: str, name: str, arguments: Any) -> str:
+        """Return a call as the model writes it."""
+        call = {'id': call_id} if self.format.show_ids and call_id else {}
+        call.update(name=name, arguments=arguments)
+        return f'{self.format.call_marker} {escape(dumps(call))}'
+
+    def _about(self, entry: Entry) -> Dict[str, Any]:
+        """Return the fields that name the call of an entry; empty when it is about none."""
+        if not entry.call_id:
+            return {}
+        name, arguments = self._calls.get(entry.call_id, (entry.name, None))
+        value: Dict[str, Any] = {'call': entry.call_id} if self.format.show_ids else {}
+        value['tool'] = name
+        if arguments and len(dumps(arguments)) <= self.format.result_chars:
+            value['arguments'] = arguments
+        return value
+
+    def _clip(self, text: str, limit: Optional[int] = None) -> str:
+        limit = self.format.text_chars if limit is None else limit
+        if len(text) <= limit:
+            return text
+        return text[:limit] + self.format.cut_mark.format(shown=limit, total=len(text))
+
+    # -- the head ---------------------------------------------------------------------------------
+    def _close_head(self) -> None:
+        if self._head_open:
+            self._messages.insert(0, _Message(self._head()))
+            self._head_open = False
+
+    def _head(self) -> str:
+        settings = self.format
+        specs = list(self.tools.values())
+        lines = ['\n'.join(self._head_text) or settings.persona]
+        lines.append(settings.rules.format(marker=settings.call_marker))
+        lines += [settings.tools_header, *map(tool_line, specs)] if specs else [settings.no_tools]
+        text = self._message('system', escape('\n'.join(lines)), self._first_ns or 0)
+        for role, content in example_messages(settings, specs):
+            if role == 'call':
+                role, content = 'assistant', self.call_line(
+                    '', content['name'], content.get('arguments', {}))
+            elif not isinstance(content, str):
+                content = dumps(content)
+            # examples stand before the session: their clock is its zero
+            text += self._message(role, escape(content), self._first_ns or 0)
+        return text
+
+    # -- reading ----------------------------------------------------------------------------------
+    @property
+    def kept(self) -> str:
+        """The text that only an interrupt can change: everything before an open generation."""
+        texts = []
+        for message in self._messages:
+            if message.open:
+                break
+            texts.append(message.text)
+        return ''.join(texts)
+
+    @property
+    def text(self) -> str:
+        """All messages, without the block of running calls and the assistant header."""
+        head = self._head() if self._head_open else ''
+        return head + ''.join(m.text for m in self._messages)
+
+    def prompt(self, now_ns: Optional[int] = None) -> str:
+        """
+        Return the prompt of a generation: messages, running calls, the assistant's header.
+
+        `now_ns` (ROS time) dates the running calls; None: the newest entry's stamp.
+        """
+        now_ns = self._last_ns if now_ns is None else now_ns
+        return self.text + self._running_block(now_ns) + self._header('assistant', now_ns)
+
+    def _running_block(self, now_ns: int) -> str:
+        if not self.running:
+            return ''
+        lines = []
+        for call in self.running.values():
+            what = dumps({**({'id': call.call_id} if self.format.show_ids else {}),
+                          'name': call.name, 'arguments': call.arguments})
+            latest = self._clip(call.text, self.format.result_chars)
+            if not latest and call.progress is not None and call.progress >= 0.0:
+                latest = f'{call.progress:.0%} done'
+            lines.append(self.format.running_line.format(
+                call=what, phase=self.format.phases.get(call.phase, call.phase),
+                seconds=max(0, now_ns - call.since_ns) / NS_PER_S,
+                progress=f', {latest}' if latest else ''))
+        lines.append(self.format.running_note)
+        return self._message('notification', escape('\n'.join(lines)), now_ns)
+
+
+def render(entries: Sequence[Entry], prompt_format: PromptFormat = PromptFormat(),
+           instance: str = MAIN, now_ns: Optional[int] = None) -> str:
+    """Return the prompt for entries, from scratch."""
+    renderer = Renderer(prompt_format, instance)
+    renderer.feed(entries)
+    return renderer.prompt(now_ns)
+
+
+def tool_line(spec: ToolSpec) -> str:
+    """Return the one line that describes a tool to the model: short, since small models skim."""
+    schema = spec.arguments_schema
+    properties = schema.get('properties') or {}
+    required = schema.get('required') or ()
+    arguments = {name: _type_words(value, name in required) for name, value in properties.items()}
+    return dumps({'name': spec.name, 'description': spec.description, 'arguments': arguments})
+
+
+def _type_words(schema: Any, required: bool) -> str:
+    if not isinstance(schema, Mapping):
+        return 'any'
+    words = []
+    if 'enum' in schema and isinstance(schema['enum'], (list, tuple)):
+        words.append('one of ' + ', '.join(str(v) for v in schema['enum'][:24]))
+    elif isinstance(schema.get('type'), str):
+        words.append(schema['type'])
+    elif schema:
+        words.append(dumps({k: v for k, v in schema.items() if k != 'description'}))
+    if schema.get('description'):
+        words.append(str(schema['description']))
+    if not required:
+        words.append('optional')
+    return ', '.join(words) or 'any'
+
+
+def _data(entry: Entry) -> Mapping[str, Any]:
+    """Return the JSON object of an entry; one without is treated as empty, never as an error."""
+    try:
+        value = entry.data
+    except ValueError:
+        return {'text': entry.content} if entry.content else {}
+    return value if isinstance(value, dict) else {}
