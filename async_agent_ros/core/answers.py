@@ -1,0 +1,283 @@
+"""Generations and their speech: request, release of text, end, and what was heard of it."""
+from async_agent_ros.core import calls, effects, turns
+from async_agent_ros.core.state import Answer, Cut, KernelState, Segment, Stretch
+from async_agent_ros.core.words import Error, Kind, Scope, Status
+
+
+# -- start ----------------------------------------------------------------------------------------
+def start_if_due(s: KernelState) -> None:
+    """Ask for one generation that answers all that waits, when nothing forbids it."""
+    if (not s.running or not s.waiting or s.active is not None or s.cut or s.paused or s.retrying
+            or s.person_has_floor):
+        return
+    waiting, s.waiting = tuple(s.waiting), []
+    answer = Answer(s.next_generation, s.epoch, s.ledger.next_seq, s.now_ns, waiting)
+    if answer.depth > s.settings.max_chain:
+        s.append(Kind.NOTIFICATION, {'text': f'{s.settings.max_chain} generations in a row without '
+                                     'a word of the person: waiting for one'}, name='error')
+        speak_line(s, s.settings.chain_line)
+        return
+    s.next_generation += 1
+    s.active = answer.generation_id
+    s.answers[answer.generation_id] = answer
+    first = next((w for w in waiting if w.is_person), waiting[0])
+    answer.stamps_ns = {'trigger': first.stamp_ns, 'speech_end': first.speech_end_ns,
+                        'declared': first.declared_ns, 'requested': s.now_ns}
+    s.emit(effects.Generate(answer.generation_id, s.epoch, answer.context_seq, 'main'))
+
+
+def speak_line(s: KernelState, text: str, *, interruptible: bool = True) -> None:
+    """Speak a line of the manager's own: an answer that no model generated."""
+    answer = Answer(s.next_generation, s.epoch, s.ledger.next_seq, s.now_ns, generating=False,
+                    interruptible=interruptible, finish={'finish_reason': 'line'})
+    s.next_generation += 1
+    s.answers[answer.generation_id] = answer
+    add_text(s, answer, text)
+    flush(s, answer)
+
+
+# -- what the model writes ------------------------------------------------------------------------
+def current(s: KernelState, event) -> Answer:
+    """Return the answer that the event belongs to, or None when it is stale."""
+    if event.generation_id != s.active or event.epoch < s.epoch:
+        s.ignore('stale generation', str(event.generation_id), f'epoch {event.epoch}')
+        return None
+    return s.answers[s.active]
+
+
+def on_first_token(s: KernelState, event) -> None:
+    """Note the time to first token."""
+    answer = current(s, event)
+    if answer:
+        answer.stamps_ns.setdefault('first_token', s.now_ns)
+
+
+def on_text(s: KernelState, event) -> None:
+    """Release text to the voice, or hold it while the person has the floor."""
+    answer = current(s, event)
+    if answer and event.text.strip():
+        add_text(s, answer, event.text)
+
+
+def add_text(s: KernelState, answer: Answer, text: str) -> None:
+    """Add text to the answer's stretch and release it when the agent may speak."""
+    if not answer.stretches or answer.stretches[-1].seq is not None:
+        answer.stretches.append(Stretch())
+    answer.stretches[-1].text += text
+    s.held.append((answer.generation_id, text))
+    release(s)
+
+
+def release(s: KernelState) -> None:
+    """Hand held text to tts unless the person has the floor."""
+    if s.person_has_floor or s.paused or s.cut:
+        return
+    held, s.held = s.held, []
+    for generation_id, text in held:
+        answer = s.answers[generation_id]
+        segment = Segment(s.next_segment, generation_id, text, answer.interruptible)
+        s.next_segment += 1
+        stretch = next(x for x in answer.stretches
+                       if sum(len(g.text) for g in x.segments) < len(x.text))
+        stretch.segments.append(segment)
+        s.segments[segment.segment_id] = segment
+        answer.stamps_ns.setdefault('first_sentence', s.now_ns)
+        s.emit(effects.Say(segment.segment_id, generation_id, s.epoch, text,
+                           segment.interruptible))
+
+
+def flush(s: KernelState, answer: Answer) -> None:
+    """Write the text since the last call as an assistant entry."""
+    if answer.stretches and answer.stretches[-1].seq is None:
+        stretch = answer.stretches[-1]
+        stretch.seq = s.append(Kind.ASSISTANT, stretch.text.strip(),
+                               generation_id=answer.generation_id).seq
+
+
+def on_rejected(s: KernelState, event) -> None:
+    """Tell the model what is wrong with its output; one more generation answers it."""
+    answer = current(s, event)
+    if answer:
+        flush(s, answer)
+        entry = s.append(Kind.NOTIFICATION, {'text': event.reason, 'raw': event.raw[:500]},
+                         name='rejected_output', generation_id=answer.generation_id)
+        turns.wait(s, entry.seq, 'notification', answer.depth + 1, answer.turns)
+
+
+# -- end ------------------------------------------------------------------------------------------
+def on_generation_ended(s: KernelState, event) -> None:
+    """Close the text; pass the commit point; answer an error by name."""
+    answer = current(s, event)
+    if not answer:
+        return
+    s.active = None
+    answer.generating = False
+    flush(s, answer)
+    answer.counts = {'prompt_tokens': event.prompt_tokens, 'cached_tokens': event.cached_tokens,
+                     'output_tokens': event.output_tokens, 'decode_s': event.decode_s,
+                     'calls': answer.calls}
+    answer.finish = {'finish_reason': event.finish_reason, 'error_code': event.error_code,
+                     'error_msg': event.error_msg, 'output_tokens': event.output_tokens}
+    if event.error_code == Error.NONE and event.finish_reason in ('stop', 'length'):
+        calls.commit_pending(s, answer)
+        return
+    calls.retract_pending(s, answer.generation_id, 'the generation failed')
+    fail(s, answer, event)
+
+
+def fail(s: KernelState, answer: Answer, event) -> None:
+    """End a failed answer: try again without a dispatcher, else say it in a fixed line."""
+    end(s, answer, Status.FAILED)
+    if event.error_code in (Error.NO_DISPATCHER, Error.STALE):
+        s.waiting = list(answer.waiting) + s.waiting
+        s.retrying = True
+        s.set_timer('retry', s.settings.retry_s)
+        return
+    s.append(Kind.NOTIFICATION, {'text': event.error_msg or 'generation aborted',
+                                 'error_code': event.error_code}, name='error')
+    turns.fail(s, answer.turns, event.error_msg)
+    if event.error_code == Error.NO_MODEL:
+        speak_line(s, s.settings.no_model_line)
+    elif event.error_code != Error.NONE:
+        speak_line(s, s.settings.engine_error_line)
+
+
+def lose_active(s: KernelState) -> None:
+    """End the running generation whose dispatcher died; ask again when one is back."""
+    answer = s.answers[s.active]
+    s.active = None
+    answer.generating = False
+    flush(s, answer)
+    calls.retract_pending(s, answer.generation_id, 'the dispatcher died')
+    answer.finish = {'finish_reason': 'lost', 'error_code': Error.NO_DISPATCHER,
+                     'error_msg': 'the dispatcher died'}
+    end(s, answer, Status.LOST)
+    if not answer.has_text:
+        s.waiting = list(answer.waiting) + s.waiting
+    s.retrying = True
+    s.set_timer('retry', s.settings.retry_s)
+
+
+def end(s: KernelState, answer: Answer, status: Status) -> None:
+    """Write the one end of a generation and report its latencies."""
+    del s.answers[answer.generation_id]
+    s.held = [h for h in s.held if h[0] != answer.generation_id]
+    s.append(Kind.END, {**answer.finish, 'context_seq': answer.context_seq}, status=status,
+             generation_id=answer.generation_id)
+    turns.answered(s, answer)
+    if answer.waiting:
+        s.emit(effects.TurnMeasured(
+            answer.generation_id, trigger_of(answer), True, status == Status.CANCELLED,
+            dict(answer.stamps_ns), dict(answer.counts)))
+
+
+def trigger_of(answer: Answer) -> str:
+    """Return what the answer answers: the person's words when there are any."""
+    first = next((w for w in answer.waiting if w.is_person), answer.waiting[0])
+    return first.trigger
+
+
+def end_finished(s: KernelState) -> None:
+    """End answers that are generated and spoken to the last sample."""
+    for answer in list(s.answers.values()):
+        if (not answer.generating and not (s.cut and answer.generation_id in s.cut.answers)
+                and not open_segments(s, answer)
+                and not any(g == answer.generation_id for g, _ in s.held)):
+            end(s, answer, Status.SUCCEEDED)
+
+
+def open_segments(s: KernelState, answer: Answer):
+    """Return the answer's segments that the sink has not finished with."""
+    return [g for g in s.segments.values() if g.generation_id == answer.generation_id]
+
+
+# -- what the sink reports ------------------------------------------------------------------------
+def on_speech_progress(s: KernelState, event) -> None:
+    """Keep what was heard; close a segment on its terminal report."""
+    segment = s.segments.get(event.segment_id)
+    if segment is None:
+        s.ignore('unknown segment', str(event.segment_id))
+        return
+    if event.state == 'finished':
+        segment.heard_chars = len(segment.text)
+    else:
+        segment.heard_chars = min(len(segment.text), max(segment.heard_chars, event.heard_chars))
+    answer = s.answers.get(segment.generation_id)
+    if event.state == 'started' and answer and 'first_audio' not in answer.stamps_ns:
+        answer.stamps_ns['first_audio'] = event.at_ns or s.now_ns
+        if answer.waiting:
+            s.emit(effects.TurnMeasured(answer.generation_id, trigger_of(answer), False, False,
+                                        dict(answer.stamps_ns), dict(answer.counts)))
+    if event.state in ('finished', 'stopped', 'failed'):
+        del s.segments[event.segment_id]
+        if event.state == 'failed':
+            s.append(Kind.NOTIFICATION, {'text': event.error_msg or 'speech failed'},
+                     name='error', generation_id=segment.generation_id)
+        if s.cut:
+            s.cut.segments.discard(event.segment_id)
+            close_cut_if_complete(s)
+
+
+# -- interruption ---------------------------------------------------------------------------------
+def interrupt(s: KernelState, reason: str, scope: Scope) -> None:
+    """Stop voice and generation (never work, unless the scope says so) and raise the epoch."""
+    s.epoch += 1
+    s.emit(effects.Interrupt('stop', s.epoch, scope, reason))
+    s.paused = False
+    s.clear_timer('resume')
+    targets = {a.generation_id for a in s.answers.values()}
+    held = {g for g, _ in s.held if s.answers[g].interruptible}
+    targets = {g for g in targets if s.answers[g].generating or g in held
+               or any(x.interruptible for x in open_segments(s, s.answers[g]))}
+    segments = {x.segment_id for x in s.segments.values()
+                if x.interruptible and x.generation_id in targets}
+    for generation_id in targets:
+        answer = s.answers[generation_id]
+        answer.generating = False
+        flush(s, answer)
+        answer.finish = {'finish_reason': 'aborted', **answer.finish}
+        calls.retract_pending(s, generation_id, 'interrupted before it was committed')
+    s.held = [h for h in s.held if h[0] not in targets]
+    s.active = None if s.active in targets else s.active
+    if s.cut:
+        s.cut.answers |= targets
+        s.cut.segments |= segments
+        s.cut.scope = scope if scope != Scope.SPEECH else s.cut.scope
+    else:
+        s.cut = Cut(reason, scope, targets, segments)
+    calls.cancel_for_interrupt(s, scope, reason)
+    if s.cut.segments:
+        s.set_timer('cut', s.settings.cut_timeout_s)
+    close_cut_if_complete(s)
+
+
+def close_cut_if_complete(s: KernelState) -> None:
+    """Close the cut once the sink has told of every segment."""
+    if s.cut and not s.cut.segments:
+        close_cut(s)
+
+
+def close_cut(s: KernelState) -> None:
+    """Write what was heard of what was intended; what was not told is owed again."""
+    cut, s.cut = s.cut, None
+    s.clear_timer('cut')
+    for segment_id in cut.segments:
+        s.segments.pop(segment_id, None)
+    owed = []
+    for generation_id in sorted(cut.answers):
+        answer = s.answers[generation_id]
+        for stretch in answer.stretches:
+            heard, intended = stretch.heard.strip(), stretch.text.strip()
+            if heard != intended:
+                s.append(Kind.INTERRUPT, {'heard': heard, 'intended': intended,
+                                          'reason': cut.reason, 'scope': str(cut.scope)},
+                         about_seq=stretch.seq, generation_id=generation_id)
+        owed += [w for w in answer.waiting if not w.is_person and w.trigger != 'accepted']
+        turns.fail(s, answer.turns, 'the answer was cut off', interrupted=True)
+        end(s, answer, Status.CANCELLED)
+    if owed:
+        ids = [s.ledger[w.seq].call_id for w in owed]
+        s.append(Kind.NOTIFICATION, {'text': 'not heard by the person yet: '
+                                     + ', '.join(f'result of {i}' if i else 'a notification'
+                                                 for i in ids), 'calls': ids}, name='owed')
+        s.waiting = owed + s.waiting

@@ -1,0 +1,126 @@
+"""
+The kernel: step(event) -> effects, and the table that decides every pair of state and event.
+
+An event-driven finite-state machine after arXiv 2410.21620: IDLE, LISTENING (the person has the
+floor), GENERATING, EMITTING (the agent has the floor; generation may go on behind it). It is
+deterministic and does no I/O; time comes with the events.
+"""
+from typing import Callable, Dict, List, Mapping, Type
+
+from async_agent_ros.core import answers, calls, effects, events, floor, session, turns
+from async_agent_ros.core.ledger import Ledger
+from async_agent_ros.core.state import KernelState
+from async_agent_ros.core.words import State
+
+Handler = Callable[[KernelState, events.Event], None]
+
+
+def on_timer(s: KernelState, event: events.TimerFired) -> None:
+    """Hand an expired timer to the room that set it."""
+    kind, _, subject = event.timer_id.partition(':')
+    if kind == 'resume':
+        floor.on_resume_timer(s)
+    elif kind == 'transcript':
+        floor.on_transcript_timer(s, subject)
+    elif kind == 'confirm':
+        calls.on_confirm_timer(s, subject)
+    elif kind == 'find':
+        calls.on_find_timer(s, subject)
+    elif kind == 'retry':
+        s.retrying = False
+    elif kind == 'cut' and s.cut:
+        answers.close_cut(s)
+    else:
+        s.ignore('timer without a purpose', event.timer_id)
+
+
+def stale(s: KernelState, event: events.Event) -> None:
+    """Drop what no running generation can have sent: nothing is generated in IDLE."""
+    s.ignore('no generation runs', type(event).__name__)
+
+
+def _always(handler: Handler) -> Mapping[State, Handler]:
+    return {state: handler for state in State}
+
+
+def _while_generating(handler: Handler) -> Mapping[State, Handler]:
+    # In LISTENING and EMITTING a generation may go on behind the speech.
+    return {**_always(handler), State.IDLE: stale}
+
+
+TABLE: Dict[Type[events.Event], Mapping[State, Handler]] = {
+    events.Started: _always(session.on_started),
+    events.StorageChanged: _always(session.on_storage_changed),
+    events.Stopping: _always(session.on_stopping),
+    events.InterruptRequested: _always(floor.on_interrupt_requested),
+    events.SpeechStarted: _always(floor.on_speech_started),
+    events.SpeechStopped: _always(floor.on_speech_stopped),
+    events.TranscriptUpdated: _always(floor.on_transcript),
+    events.UserText: _always(floor.on_user_text),
+    events.FirstToken: _while_generating(answers.on_first_token),
+    events.TextGenerated: _while_generating(answers.on_text),
+    events.CallGenerated: _while_generating(calls.on_call_generated),
+    events.CallRemoved: _while_generating(calls.on_call_removed),
+    events.OutputRejected: _while_generating(answers.on_rejected),
+    events.GenerationEnded: _while_generating(answers.on_generation_ended),
+    events.SpeechProgressed: _always(answers.on_speech_progress),
+    events.ToolsAnnounced: _always(calls.on_tools_announced),
+    events.ToolServerLost: _always(calls.on_tool_server_lost),
+    events.CallAccepted: _always(calls.on_call_accepted),
+    events.CallProgressed: _always(calls.on_call_progressed),
+    events.CallEnded: _always(calls.on_call_ended),
+    events.PeerChanged: _always(floor.on_peer_changed),
+    events.TimerFired: _always(on_timer),
+}
+"""What happens for every event in every state; a test walks all pairs."""
+
+
+class Kernel:
+    """The dialogue's state and its one transition function."""
+
+    def __init__(self, ledger: Ledger = None):
+        """Begin with the entries of an earlier life, if any; the first event must be Started."""
+        self.state = KernelState(ledger=ledger if ledger is not None else Ledger())
+        self._shown = None
+
+    def step(self, event: events.Event) -> List[effects.Effect]:
+        """Consume one event and return what is to be done, in order."""
+        s = self.state
+        s.out = []
+        s.now_ns = event.stamp_ns
+        if not s.running and not isinstance(event, events.Started):
+            s.ignore('the session does not run', type(event).__name__)
+            return s.out
+        TABLE[type(event)][s.phase](s, event)
+        if s.running:
+            self._settle(s)
+        s.phase = phase_of(s)
+        shown = visible(s)
+        if shown != self._shown:
+            self._shown = shown
+            s.emit(effects.StateChanged())
+        return s.out
+
+    @staticmethod
+    def _settle(s: KernelState) -> None:
+        """Do what has become possible, in a fixed order."""
+        floor.accept_deferred(s)
+        answers.release(s)
+        answers.end_finished(s)
+        answers.start_if_due(s)
+        turns.end_finished(s)
+
+
+def phase_of(s: KernelState) -> State:
+    """Return the state that follows from who speaks and what runs."""
+    if s.person_has_floor:
+        return State.LISTENING
+    if s.segments:
+        return State.EMITTING
+    return State.GENERATING if s.active is not None else State.IDLE
+
+
+def visible(s: KernelState):
+    """Return what AgentState shows, to tell whether it changed; seq and times apart."""
+    return (s.session, s.phase, s.epoch, s.active, s.paused, s.running, tuple(
+        (c.call_id, c.phase, c.progress, c.text) for c in s.calls.values()))

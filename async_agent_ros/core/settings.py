@@ -1,0 +1,64 @@
+"""What can be set about the kernel. Recorded with the session, so that a replay uses the same."""
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Dict, Mapping, Tuple
+
+SYSTEM_TEXT = (
+    'You are the voice of a mobile robot. You talk with a person and act through tools. '
+    'Answer in one or two short spoken sentences. To act, write a line: '
+    'CALL {"name": tool, "arguments": {...}}. Never claim what no result says.')
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of the kernel; times in seconds. Words are compared in lower case."""
+
+    system_text: str = SYSTEM_TEXT
+    backchannels: Tuple[str, ...] = (
+        'mm-hm', 'mhm', 'mm', 'mmm', 'hm', 'hmm', 'uh-huh', 'uh huh', 'aha', 'ah', 'oh', 'yeah',
+        'yep', 'yes', 'okay', 'ok', 'right', 'sure', 'i see', 'got it', 'alright', 'good', 'nice')
+    """Said while the agent speaks, these leave it the floor."""
+    stop_words: Tuple[str, ...] = ('stop', 'wait', 'halt', 'freeze', 'hold on', 'be quiet', 'quiet')
+    """At the start of an utterance, one of these stops the voice even in a partial transcript."""
+    motion_stop_words: Tuple[str, ...] = ('stop', 'halt', 'freeze', 'emergency')
+    """An utterance of these and motion_stop_company alone cancels the tools marked as motion."""
+    motion_stop_company: Tuple[str, ...] = (
+        'please', 'now', 'robot', 'right', 'there', 'it', 'immediately', 'moving', 'driving',
+        'hey', 'no', 'wait', 'the', 'at', 'once')
+    yes_words: Tuple[str, ...] = ('yes', 'yeah', 'yep', 'sure', 'ok', 'okay', 'do it', 'go ahead',
+                                  'please do', 'confirmed', 'correct', 'affirmative')
+    no_words: Tuple[str, ...] = ('no', 'nope', "don't", 'do not', 'stop', 'cancel', 'never mind',
+                                 'negative', 'wait')
+    interrupt_min_words: int = 2
+    """Words of a partial transcript, other than backchannels, that stop the voice."""
+    resume_after_s: float = 2.0
+    """Silence after a sound without words, until paused speech goes on."""
+    transcript_timeout_s: float = 8.0
+    """Wait for the final transcript; a dead recogniser must not keep the floor for ever."""
+    cut_timeout_s: float = 0.5
+    """Wait for the sink to say what was heard, after a stop."""
+    confirm_timeout_s: float = 30.0
+    find_timeout_s: float = 5.0
+    """After a restart: wait for word of a call that ran, until it counts as lost."""
+    confirm_question: str = 'Shall I really {action}?'
+    progress_period_s: float = 2.0
+    """At most one progress entry per call in this time."""
+    retry_s: float = 1.0
+    """Until a generation is asked for again when no dispatcher answers."""
+    max_chain: int = 8
+    """Generations in a row without a word of the person; beyond, the agent waits for one."""
+    no_model_line: str = 'I have no language model, so I cannot answer.'
+    engine_error_line: str = 'Sorry, my language model failed.'
+    chain_line: str = 'Sorry, I did not manage that.'
+
+    def to_json(self) -> Dict[str, Any]:
+        """Return the fields that differ from the defaults."""
+        default = asdict(Settings())
+        return {k: list(v) if isinstance(v, tuple) else v
+                for k, v in asdict(self).items() if v != default[k]}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> 'Settings':
+        """Invert to_json(); unknown keys are ignored."""
+        known = {f.name for f in fields(cls)}
+        return cls(**{k: tuple(v) if isinstance(v, list) else v
+                      for k, v in value.items() if k in known})
