@@ -1,0 +1,286 @@
+"""
+llama.cpp in this process, through the wheels of xllamacpp: the fast engine on a CPU.
+
+One server slot per agent instance keeps that instance's KV cache; llama.cpp itself prefills only
+what differs from the slot's last tokens. The prefill goes in small chunks, because that is where
+it can be stopped.
+"""
+import hashlib
+import importlib
+import json
+import os
+import pathlib
+import queue
+import secrets
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import OrderedDict
+from typing import Any, Dict, Iterator, Optional
+
+from async_agent_ros import models
+from async_agent_ros.llm import grammar
+from async_agent_ros.llm.engine import (
+    EngineError, EngineInfo, GenerationRequest, ModelMissingError)
+
+_POLL_S = 0.01
+_DONE = object()
+
+
+class LlamaCppEngine:
+    """
+    Engine on GGUF weights.
+
+    :param model: name of a packaged model or path of a GGUF file.
+    :param threads: CPU threads of decoding and prefill.
+    :param context_tokens: tokens of KV cache, shared by all instances.
+    :param prefill_chunk: tokens between two chances to stop a prefill.
+    :param instances: most agent instances with a cache of their own; the one idle longest
+        gives its slot to a newcomer.
+    :param gpu_layers: layers on the GPU, -1 all; only with a wheel that was built for it.
+    :param temperature: 0.0 always takes the likeliest token.
+    :param constrain: let only calls of the catalogue's tools be written (llguidance).
+    :param repack: let llama.cpp rearrange quantised weights at load. Measured slower by half on
+        AVX2 with the Q4_K weights of the packaged models, hence off.
+    :param prefix_folder: where `warm` keeps caches between runs; '' keeps none.
+    """
+
+    def __init__(self, model: str = 'qwen2.5-coder-1.5b', threads: int = 2,
+                 context_tokens: int = 8192, prefill_chunk: int = 32, instances: int = 4,
+                 gpu_layers: int = 0, temperature: float = 0.0, seed: int = 0,
+                 constrain: bool = True, call_marker: str = grammar.CALL_MARKER,
+                 repack: bool = False, prefix_folder: Optional[str] = None):
+        self._model = model
+        self._threads = threads
+        self._context_tokens = context_tokens
+        self._prefill_chunk = prefill_chunk
+        self._instances = instances
+        self._gpu_layers = gpu_layers
+        self._temperature = temperature
+        self._seed = seed
+        self._constrain = constrain
+        self._marker = call_marker
+        self._repack = repack
+        self._prefix_folder = prefix_folder
+        self._server: Any = None
+        self._api_key = secrets.token_hex(16)
+        self._path: Optional[pathlib.Path] = None
+        self._slots: 'OrderedDict[str, int]' = OrderedDict()
+        self._lock = threading.Lock()
+        self._workers: set = set()
+
+    def load(self) -> None:
+        """Load the weights; raises ModelMissingError or EngineError with the remedy."""
+        if self._server is not None:
+            return
+        try:
+            xllamacpp = importlib.import_module('xllamacpp')
+        except ImportError as error:
+            raise EngineError(
+                f'the engine llama_cpp needs the package xllamacpp ({error}); get it with: '
+                f'pip install xllamacpp') from error
+        self._path = gguf_path(self._model)
+        if self._prefix_folder is None:
+            self._prefix_folder = str(models.root() / '.prefixes')
+        params = xllamacpp.CommonParams()
+        params.model.path = str(self._path)
+        params.n_ctx = self._context_tokens
+        params.n_parallel = self._instances
+        params.kv_unified = True
+        params.n_batch = params.n_ubatch = self._prefill_chunk
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._threads
+        params.n_gpu_layers = self._gpu_layers
+        params.no_extra_bufts = not self._repack
+        if self._gpu_layers == 0:
+            params.flash_attn_type = \
+                xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        params.fit_params = False
+        params.cache_ram_mib = 0
+        params.verbosity = 0
+        params.ui = False
+        # the server in the wheel always listens on loopback; nobody else shall use it
+        params.api_keys = [self._api_key]
+        if self._prefix_folder:
+            os.makedirs(self._prefix_folder, exist_ok=True)
+            params.slot_save_path = os.path.join(self._prefix_folder, '')
+        try:
+            self._server = xllamacpp.Server(params)
+        except Exception as error:
+            raise EngineError(
+                f'llama.cpp cannot load {self._path}: {error}; check that it is a GGUF file and '
+                f'that there is memory for it') from error
+
+    def info(self) -> EngineInfo:
+        """Describe what is loaded."""
+        return EngineInfo(
+            'llama_cpp', self._model, 'gpu' if self._gpu_layers else 'cpu', self._context_tokens,
+            {'threads': self._threads, 'prefill_chunk': self._prefill_chunk,
+             'constrain': self._constrain, 'temperature': self._temperature})
+
+    def stream(self, request: GenerationRequest, abort: threading.Event) -> Iterator[str]:
+        """Yield text as it is decoded; see Engine.stream."""
+        body = {
+            'prompt': request.prompt, 'max_tokens': request.max_tokens,
+            'stop': list(request.stop), 'temperature': self._temperature, 'seed': self._seed,
+        }
+        if self._constrain and request.tools:
+            body['grammar'] = grammar.lark(request.tools, self._marker)
+        for chunk in self._chunks(request.instance, body, abort):
+            text = chunk['choices'][0].get('text') if chunk.get('choices') else ''
+            _count(chunk, request.stats)
+            if text:
+                yield text
+        if abort.is_set():
+            request.stats.finish_reason = 'abort'
+
+    def warm(self, instance: str, prompt: str, abort: Optional[threading.Event] = None) -> float:
+        """
+        Fill the cache of an instance with a prompt's beginning; return the seconds it took.
+
+        The filled cache is kept on disk, and taken from there the next time the same prompt is
+        warmed with the same weights: a start that would prefill for 20 s takes a tenth of one.
+        """
+        started = time.monotonic()
+        abort = abort or threading.Event()
+        key = hashlib.sha256('\0'.join((
+            str(self._path), str(self._path.stat().st_size), str(self._path.stat().st_mtime_ns),
+            prompt)).encode()).hexdigest()[:24] + '.kv'
+        path = self._prefix_folder and os.path.join(self._prefix_folder, key)
+        if path and os.path.exists(path) and self._slot_action(instance, 'restore', key):
+            os.utime(path)
+            return time.monotonic() - started
+        for _ in self._chunks(instance, {'prompt': prompt, 'max_tokens': 1}, abort):
+            pass
+        if path and not abort.is_set():
+            self._slot_action(instance, 'save', key)
+            _keep_newest(self._prefix_folder, 4)
+        return time.monotonic() - started
+
+    def fork(self, parent: str, child: str) -> None:
+        """Give `child` a copy of the cache of `parent`, where it has one."""
+        if parent in self._slots and self._prefix_folder:
+            name = f'fork-{os.getpid()}.tmp'
+            if self._slot_action(parent, 'save', name):
+                self._slot_action(child, 'restore', name)
+                os.unlink(os.path.join(self._prefix_folder, name))
+
+    def forget(self, instance: str) -> None:
+        """Free the slot of an instance that has ended."""
+        with self._lock:
+            self._slots.pop(instance, None)
+
+    def close(self) -> None:
+        """Stop what runs and free the weights."""
+        server, self._server = self._server, None
+        for worker in list(self._workers):
+            worker.join(timeout=5.0)
+        self._slots.clear()
+        del server
+
+    def _chunks(self, instance, body, abort) -> Iterator[Dict[str, Any]]:
+        """Run one completion in a thread of its own, so that an abort is never waited for."""
+        server = self._server
+        if server is None:
+            raise EngineError('the engine llama_cpp is not loaded; call load() first')
+        body = {**body, 'stream': True, 'cache_prompt': True, 'return_progress': True,
+                'id_slot': self._slot(instance)}
+        out: 'queue.SimpleQueue' = queue.SimpleQueue()
+        stop = threading.Event()
+
+        def take(chunk):
+            out.put(chunk)
+            return stop.is_set() or abort.is_set()
+
+        def work():
+            try:
+                server.handle_completions(body, take)
+                out.put(_DONE)
+            except Exception as error:
+                out.put(error)
+            finally:
+                self._workers.discard(threading.current_thread())
+
+        worker = threading.Thread(target=work, name=f'llama-{instance}', daemon=True)
+        self._workers.add(worker)
+        worker.start()
+        try:
+            while not abort.is_set():
+                try:
+                    item = out.get(timeout=_POLL_S)
+                except queue.Empty:
+                    continue
+                if item is _DONE:
+                    return
+                if isinstance(item, Exception):
+                    raise EngineError(f'llama.cpp failed: {item}') from item
+                if 'error' in item:
+                    raise EngineError(_explain(item['error'], self._context_tokens))
+                yield item
+        finally:
+            stop.set()
+
+    def _slot(self, instance) -> int:
+        with self._lock:
+            if instance not in self._slots:
+                free = set(range(self._instances)) - set(self._slots.values())
+                if not free:
+                    free = {self._slots.popitem(last=False)[1]}
+                self._slots[instance] = min(free)
+            self._slots.move_to_end(instance)
+            return self._slots[instance]
+
+    def _slot_action(self, instance, action, filename) -> bool:
+        request = urllib.request.Request(
+            f'{self._server.listening_address}/slots/{self._slot(instance)}?action={action}',
+            data=json.dumps({'filename': filename}).encode(), method='POST',
+            headers={'Content-Type': 'application/json',
+                     'Authorization': f'Bearer {self._api_key}'})
+        try:
+            with urllib.request.urlopen(request, timeout=30.0) as answer:
+                return answer.status == 200
+        except (urllib.error.URLError, OSError):
+            return False  # a cache that cannot be kept costs time, nothing else
+
+
+def gguf_path(model: str) -> pathlib.Path:
+    """Return the GGUF file of a packaged model or of a path; raises ModelMissingError."""
+    try:
+        path = models.find(model)
+    except models.ModelMissingError as error:
+        raise ModelMissingError(str(error)) from error
+    if path.is_dir():
+        path = path / 'model.gguf'
+    if not path.is_file():
+        raise ModelMissingError(f'there is no GGUF file at {path}; name a packaged model '
+                                f'(async-agent models list) or a path that ends in .gguf')
+    return path
+
+
+def _count(chunk, stats):
+    progress = chunk.get('prompt_progress')
+    if progress:
+        stats.prompt_tokens = progress['total']
+        stats.cached_tokens = progress['cache']
+        return
+    if chunk['choices'] and chunk['choices'][0].get('finish_reason'):
+        stats.finish_reason = chunk['choices'][0]['finish_reason']
+        usage = chunk.get('usage') or {}
+        stats.output_tokens = usage.get('completion_tokens', stats.output_tokens)
+        stats.prompt_tokens = usage.get('prompt_tokens', stats.prompt_tokens)
+    else:
+        stats.output_tokens += 1
+
+
+def _explain(error, context_tokens):
+    message = error.get('message', str(error)) if isinstance(error, dict) else str(error)
+    if isinstance(error, dict) and error.get('type') == 'exceed_context_size_error':
+        return (f'the prompt has {error.get("n_prompt_tokens", "too many")} tokens, the context '
+                f'holds {context_tokens}; raise context_tokens or start a new session')
+    return f'llama.cpp refused the request: {message}'
+
+
+def _keep_newest(folder, count):
+    files = sorted(pathlib.Path(folder).glob('*.kv'), key=lambda p: p.stat().st_mtime)
+    for path in files[:-count]:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,156 @@
+"""The llama.cpp engine on the smallest packaged model: streaming, cache, abort, grammar, errors."""
+import json
+import threading
+import time
+
+import pytest
+
+from async_agent_ros import models
+from async_agent_ros.core.tools import ToolSpec
+from async_agent_ros.llm import grammar
+from async_agent_ros.llm.engine import EngineError, GenerationRequest, ModelMissingError
+
+pytest.importorskip('xllamacpp', reason='pip install xllamacpp')
+from async_agent_ros.llm.llama_cpp import LlamaCppEngine  # noqa: E402
+
+MODEL = 'smollm2-135m'
+LONG = 'The red box is on the table. ' * 100
+TOOLS = (ToolSpec('get_battery'), ToolSpec('navigate_to', arguments_schema={
+    'type': 'object', 'required': ['place'],
+    'properties': {'place': {'type': 'string', 'enum': ['kitchen', 'office']}}}))
+
+
+def chatml(user, system='You are a helpful assistant.'):
+    return (f'<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{user}<|im_end|>\n'
+            f'<|im_start|>assistant\n')
+
+
+@pytest.fixture(scope='module')
+def engine(tmp_path_factory):
+    try:
+        models.find(MODEL)
+    except models.ModelMissingError as error:
+        pytest.skip(str(error))
+    engine = LlamaCppEngine(MODEL, context_tokens=4096, instances=2,
+                            prefix_folder=str(tmp_path_factory.mktemp('prefixes')))
+    engine.load()
+    yield engine
+    engine.close()
+
+
+def run(engine, prompt, instance='main', abort=None, **fields):
+    request = GenerationRequest(instance, prompt, **fields)
+    text = ''.join(engine.stream(request, abort or threading.Event()))
+    return text, request.stats
+
+
+def test_streams_piece_by_piece_and_counts(engine):
+    request = GenerationRequest('main', chatml('Count from one to ten.'), max_tokens=24)
+    pieces = list(engine.stream(request, threading.Event()))
+    assert len(pieces) > 3
+    assert '<|im_end|>' not in ''.join(pieces)
+    assert request.stats.prompt_tokens > 10
+    assert request.stats.output_tokens >= len(pieces)
+    assert request.stats.finish_reason in ('stop', 'length')
+
+
+def test_same_text_with_and_without_cache(engine):
+    prompt = chatml('What colour is the box?', LONG)
+    engine.forget('main')
+    cold, first = run(engine, prompt, 'a', max_tokens=16)
+    warm, second = run(engine, prompt, 'a', max_tokens=16)
+    assert warm == cold
+    assert second.cached_tokens > 0.9 * first.prompt_tokens
+
+
+def test_only_what_is_new_is_prefilled(engine):
+    prompt = chatml('What colour is the box?', LONG)
+    answer, _ = run(engine, prompt, max_tokens=16)
+    more = prompt + answer + '<|im_end|>\n<|im_start|>user\nWhere is it?<|im_end|>\n'
+    _, stats = run(engine, more + '<|im_start|>assistant\n', max_tokens=1)
+    assert stats.prompt_tokens - stats.cached_tokens < 40
+
+
+def test_abort_while_decoding_ends_the_stream(engine):
+    abort = threading.Event()
+    request = GenerationRequest('main', chatml('Tell me a long story.'), max_tokens=400)
+    stream = engine.stream(request, abort)
+    next(stream)
+    abort.set()
+    started = time.monotonic()
+    assert len(list(stream)) <= 1
+    assert time.monotonic() - started < 0.5
+    assert request.stats.finish_reason == 'abort'
+
+
+def test_abort_in_a_prefill_is_quick_and_leaves_a_sound_cache(engine):
+    prompt = chatml('What colour is the box?', LONG)
+    engine.forget('main')
+    expected, _ = run(engine, prompt, 'b', max_tokens=12)
+    abort = threading.Event()
+    threading.Timer(0.3, abort.set).start()
+    text, stats = run(engine, 'words and more words ' * 700, 'c', abort, max_tokens=8)
+    done = time.monotonic()
+    assert text == '' and stats.finish_reason == 'abort'
+    again, _ = run(engine, prompt, 'c', max_tokens=12)
+    assert again == expected
+    assert time.monotonic() - done < 30.0
+
+
+def test_calls_are_calls_of_the_catalogue(engine):
+    text, _ = run(engine, chatml('Go to the kitchen.') + 'CALL', tools=TOOLS, max_tokens=60)
+    # the grammar starts with the output, so the marker in the prompt counts for nothing
+    assert '{' not in text or grammar.CALL_MARKER in text
+    for marker in ('CALL ', 'CALL'):
+        lines = [line for line in text.splitlines() if line.startswith(marker)]
+        for line in lines:
+            call = json.loads(line[5:])
+            assert call['name'] in {t.name for t in TOOLS}
+
+
+def test_gbnf_is_understood_by_llama_cpp(engine):
+    only_calls = grammar.gbnf(TOOLS).replace('line ::= text | call', 'line ::= call')
+    body = {'prompt': chatml('Go to the kitchen.'), 'max_tokens': 40, 'grammar': only_calls,
+            'temperature': 0.0}
+    chunks = engine._chunks('main', body, threading.Event())
+    text = ''.join(c['choices'][0]['text'] for c in chunks if c.get('choices'))
+    call = json.loads(text.splitlines()[0].removeprefix('CALL '))
+    assert call['name'] in {t.name for t in TOOLS}
+
+
+def test_warm_prefix_comes_from_disk_the_second_time(engine):
+    prompt = chatml('', LONG)
+    engine.warm('d', prompt)
+    engine.forget('d')
+    quick_s = engine.warm('e', prompt)
+    _, stats = run(engine, prompt, 'e', max_tokens=1)
+    assert stats.cached_tokens >= stats.prompt_tokens - 1
+    assert quick_s < 2.0
+
+
+def test_fork_shares_what_its_parent_has_read(engine):
+    prompt = chatml('What colour is the box?', LONG)
+    expected, _ = run(engine, prompt, 'p', max_tokens=12)
+    engine.fork('p', 'q')
+    text, stats = run(engine, prompt, 'q', max_tokens=12)
+    assert text == expected
+    assert stats.cached_tokens > 0.9 * stats.prompt_tokens
+
+
+def test_too_long_a_prompt_is_refused_with_the_numbers(engine):
+    with pytest.raises(EngineError, match='context holds 4096'):
+        run(engine, 'word ' * 6000)
+
+
+def test_missing_model_says_how_to_get_it(tmp_path):
+    with pytest.raises(ModelMissingError, match='no-such'):
+        LlamaCppEngine('no-such').load()
+    with pytest.raises(ModelMissingError, match='no model at'):
+        LlamaCppEngine(str(tmp_path / 'x.gguf')).load()
+
+
+def test_a_file_that_is_no_model_is_an_engine_error(tmp_path):
+    path = tmp_path / 'model.gguf'
+    path.write_bytes(b'not a model')
+    with pytest.raises(EngineError, match='check that it is a GGUF file'):
+        LlamaCppEngine(str(path)).load()
