@@ -1,0 +1,1 @@
+"""Recordings of runs: written, read, followed and reported."""

@@ -1,0 +1,1 @@
+"""The conversation of `make run`: a simulated person with something to say."""
