@@ -2,10 +2,8 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Dict, Mapping, Tuple
 
-SYSTEM_TEXT = (
-    'You are the voice of a mobile robot. You talk with a person and act through tools. '
-    'Answer in one or two short spoken sentences. To act, write a line: '
-    'CALL {"name": tool, "arguments": {...}}. Never claim what no result says.')
+SYSTEM_TEXT = ('You are the voice of a robot. You talk with people and you act through '
+               'tools.')
 
 
 @dataclass(frozen=True)

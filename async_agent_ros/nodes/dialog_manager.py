@@ -1,0 +1,332 @@
+"""
+The dialog_manager node: the kernel's event queue, its journal and its effects.
+
+It is the ledger's only writer. It runs no model, touches no audio and never blocks.
+"""
+import heapq
+import itertools
+import json
+from pathlib import Path
+import time
+from typing import List
+
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.node import Node
+from std_msgs.msg import String
+
+from async_agent_ros.core import effects, events, words
+from async_agent_ros.core.kernel import Kernel
+from async_agent_ros.core.ledger import Entry, Ledger
+from async_agent_ros.msg import AgentState, CallCommand, CallEvent, Interrupt, KernelEvent
+from async_agent_ros.msg import LedgerEntry, Say, SpeechActivity, SpeechProgress
+from async_agent_ros.msg import ToolAnnouncement, Transcript, TurnMetrics
+from async_agent_ros.nodes import convert, journal, node_base, qos
+from async_agent_ros.nodes.converse_server import ConverseServer
+from async_agent_ros.nodes.generate_client import GenerateClient
+from async_agent_ros.nodes.kernel_parameters import declare_settings
+from async_agent_ros.nodes.node_base import declare, now_ns, to_ns, to_time
+from async_agent_ros.nodes.peers import liveliness_callbacks, ToolServers
+from async_agent_ros.nodes.timers import TimerQueue
+from async_agent_ros.srv import GetLedger, ListTools
+from async_agent_ros.tools.msgs import ANNOUNCEMENTS, spec_to_msg
+
+MOST_ENTRIES = 1000
+"""Entries in one answer of get_ledger when the request does not say."""
+
+
+class DialogManager(Node):
+    """Feeds the kernel events in priority order and carries out its effects."""
+
+    def __init__(self):
+        """Declare parameters, open or recover the ledger, and start the session."""
+        super().__init__('dialog_manager')
+        ledger_dir = declare(self, 'ledger_dir', '', 'Directory of the ledgers; empty: '
+                             '~/.local/state/async_agent_ros.', read_only=True)
+        resume = declare(self, 'resume', 'auto', 'Go on with the latest session in ledger_dir: '
+                         'auto (when it was not shut down in good order), never, always.',
+                         choices=('auto', 'never', 'always'), read_only=True)
+        sync = declare(self, 'sync', False, 'Flush every record to the device: survives a power '
+                       'cut, costs milliseconds per event.', read_only=True)
+        self._settings = declare_settings(self)
+        self._queue: List = []
+        self._order = itertools.count()
+        self._index = 0
+        self._turn_id = 0
+        self._turn_ids = {}
+        self._open_journal(Path(ledger_dir or '~/.local/state/async_agent_ros').expanduser(),
+                           resume, sync)
+        self._work = self.create_guard_condition(self._drain)
+        self._timers = TimerQueue(
+            self, lambda t: self.post(events.TimerFired(self._now(), timer_id=t)))
+        self._servers = ToolServers(self.post, self._now, self.get_logger().warning)
+        self._generate = GenerateClient(self, self.post, self._now)
+        self._converse = ConverseServer(self, self.post, self._now)
+        self._create_publishers()
+        self._create_subscriptions()
+        self.create_service(GetLedger, 'get_ledger', self._on_get_ledger)
+        self.create_service(ListTools, 'list_tools', self._on_list_tools)
+        self._housekeeping = self.create_timer(0.5, self._keep_house)
+        self._diagnostics = node_base.Diagnostics(self, self._status)
+        self.post(events.Started(self._now(), session=self._session,
+                                 settings=self._settings.to_json()))
+
+    def _now(self) -> int:
+        return now_ns(self)
+
+    # -- start and end ----------------------------------------------------------------------------
+    def _open_journal(self, directory: Path, resume: str, sync: bool) -> None:
+        last = journal.latest(directory) if resume != 'never' else None
+        ledger = Ledger()
+        if last and (resume == 'always' or journal.unfinished(last)):
+            ledger, self._index = journal.recover(last)
+            self._session, path = journal.session_of(last), last
+            self.get_logger().info(
+                f'session {self._session} goes on with {len(ledger)} entries from {path}')
+        else:
+            self._session = time.strftime('%Y%m%d-%H%M%S') + f'-{time.time_ns() % 1000000:06d}'
+            path = directory / f'{self._session}{journal.SUFFIX}'
+        self._journal = journal.Journal(path, self._session, sync=sync)
+        self._kernel = Kernel(ledger)
+        if not self._index:
+            self.get_logger().info(f'session {self._session}, ledger in {path}')
+
+    def shut_down(self) -> None:
+        """End the session in good order; called once, after the last callback."""
+        self.post(events.Stopping(self._now()))
+        self._drain()
+        self._journal.close()
+        self._converse.destroy()
+
+    # -- endpoints --------------------------------------------------------------------------------
+    def _create_publishers(self) -> None:
+        def publisher(kind, topic, profile):
+            return self.create_publisher(kind, topic, profile,
+                                         qos_overriding_options=qos.OVERRIDABLE)
+
+        self._ledger_pub = publisher(LedgerEntry, 'ledger', qos.LEDGER)
+        self._state_pub = publisher(AgentState, 'state', qos.STATE)
+        self._interrupt_pub = publisher(Interrupt, 'interrupt', qos.COMMAND)
+        self._say_pub = publisher(Say, 'say', qos.COMMAND)
+        self._command_pub = publisher(CallCommand, 'call_command', qos.COMMAND)
+        self._metrics_pub = publisher(TurnMetrics, 'metrics', qos.EVENT)
+        self._event_pub = publisher(KernelEvent, 'kernel_events', qos.RECORD)
+
+    def _create_subscriptions(self) -> None:
+        urgent = MutuallyExclusiveCallbackGroup()
+
+        def subscribe(kind, topic, callback, profile, group=None, peer=None):
+            self.create_subscription(
+                kind, topic, callback, profile, callback_group=group,
+                event_callbacks=liveliness_callbacks(peer, self.post, self._now) if peer else None,
+                qos_overriding_options=qos.OVERRIDABLE)
+
+        subscribe(Interrupt, 'interrupt_request', self._on_interrupt_request, qos.COMMAND, urgent)
+        subscribe(SpeechActivity, 'speech_activity', self._on_speech_activity, qos.EVENT_ALIVE,
+                  urgent, 'asr')
+        subscribe(Transcript, 'transcript', self._on_transcript, qos.EVENT)
+        subscribe(String, 'text_in', self._on_text, qos.EVENT)
+        subscribe(SpeechProgress, 'speech_progress', self._on_speech_progress, qos.EVENT_ALIVE,
+                  peer='tts')
+        subscribe(CallEvent, 'call_event', self._on_call_event, qos.EVENT_ALIVE,
+                  peer='dispatcher')
+        subscribe(ToolAnnouncement, 'tools', self._servers.on_announcement, ANNOUNCEMENTS)
+
+    # -- messages to events -----------------------------------------------------------------------
+    def _on_interrupt_request(self, message: Interrupt) -> None:
+        if message.action not in ('', Interrupt.ACTION_STOP):
+            self.get_logger().warning(f'interrupt_request with action {message.action!r} ignored: '
+                                      'only stop can be asked for')
+            return
+        self.post(events.InterruptRequested(self._now(), scope=message.scope or 'speech',
+                                            reason=message.reason))
+
+    def _on_speech_activity(self, message: SpeechActivity) -> None:
+        if message.state == SpeechActivity.STARTED:
+            self.post(events.SpeechStarted(self._now(), utterance_id=message.utterance_id))
+        else:
+            self.post(events.SpeechStopped(self._now(), utterance_id=message.utterance_id,
+                                           speech_end_ns=to_ns(message.end)))
+
+    def _on_transcript(self, message: Transcript) -> None:
+        self.post(events.TranscriptUpdated(
+            self._now(), utterance_id=message.utterance_id, revision=message.revision,
+            text=message.text, stable_chars=message.stable_chars, final=message.final))
+
+    def _on_text(self, message: String) -> None:
+        self.post(events.UserText(self._now(), text=message.data))
+
+    def _on_speech_progress(self, message: SpeechProgress) -> None:
+        self.post(events.SpeechProgressed(
+            self._now(), segment_id=message.segment_id, state=message.state,
+            heard_chars=message.heard_chars, at_ns=to_ns(message.stamp),
+            error_msg=message.error_msg))
+
+    def _on_call_event(self, message: CallEvent) -> None:
+        if message.event == CallEvent.ACCEPTED:
+            self.post(events.CallAccepted(self._now(), call_id=message.call_id))
+        elif message.event == CallEvent.FEEDBACK:
+            self.post(events.CallProgressed(self._now(), call_id=message.call_id,
+                                            progress=round(message.progress, 4),
+                                            text=message.text))
+        elif message.event == CallEvent.ENDED:
+            try:
+                result = json.loads(message.result_json or 'null')
+            except ValueError:
+                result = message.result_json
+            self.post(events.CallEnded(
+                self._now(), call_id=message.call_id, status=message.status,
+                error_code=message.error_code, error_msg=message.error_msg, result=result))
+        else:
+            self.get_logger().warning(f'call_event {message.event!r} is unknown and ignored')
+
+    # -- the kernel -------------------------------------------------------------------------------
+    def post(self, event: events.Event) -> None:
+        """Queue an event; the kernel takes the highest priority first, then the oldest."""
+        heapq.heappush(self._queue, (event.PRIORITY, next(self._order), event))
+        self._work.trigger()
+
+    def _drain(self) -> None:
+        while self._queue:
+            self._step(heapq.heappop(self._queue)[2])
+
+    def _step(self, event: events.Event) -> None:
+        out = self._kernel.step(event)
+        entries = [e.entry for e in out if isinstance(e, effects.Append)]
+        # Write ahead: nothing of this step is seen or done before it stands on the disk.
+        durable = self._journal.write(self._index, event, entries)
+        self._event_pub.publish(
+            convert.event_to_msg(event, self._session, self._index, entries))
+        self._index += 1
+        for effect in out:
+            self._carry_out(effect, durable)
+        self._note_storage(durable)
+
+    def _note_storage(self, durable: bool) -> None:
+        if durable == self._kernel.state.storage_ok or not self._kernel.state.running:
+            return
+        message = 'the ledger is written to disk again' if durable else self._journal.error
+        self.get_logger().error(message) if not durable else self.get_logger().info(message)
+        self.post(events.StorageChanged(self._now(), writable=durable, message=message))
+
+    def _carry_out(self, effect: effects.Effect, durable: bool) -> None:
+        if isinstance(effect, effects.Append):
+            self._publish_entry(effect.entry)
+        elif isinstance(effect, effects.Execute):
+            self._execute(effect, durable)
+        elif isinstance(effect, effects.Say):
+            self._say_pub.publish(Say(
+                segment_id=effect.segment_id, generation_id=effect.generation_id,
+                epoch=effect.epoch, text=effect.text, interruptible=effect.interruptible,
+                stamp=to_time(self._now())))
+        elif isinstance(effect, effects.Interrupt):
+            self._interrupt_pub.publish(Interrupt(
+                stamp=to_time(self._now()), epoch=effect.epoch, action=effect.action,
+                scope=str(effect.scope), reason=effect.reason))
+        elif isinstance(effect, effects.Generate):
+            self._generate.start(effect)
+        elif isinstance(effect, effects.SetTimer):
+            self._timers.set(effect.timer_id, effect.at_ns)
+        elif isinstance(effect, effects.ClearTimer):
+            self._timers.clear(effect.timer_id)
+        elif isinstance(effect, effects.StateChanged):
+            self._state_pub.publish(
+                convert.state_to_msg(self._kernel.state, to_time(self._now())))
+        elif isinstance(effect, effects.CancelCall):
+            self._command_pub.publish(CallCommand(
+                command=CallCommand.CANCEL, session=self._session, call_id=effect.call_id,
+                commit_seq=effect.retract_seq, stamp=to_time(self._now())))
+        elif isinstance(effect, effects.FindCall):
+            self._command_pub.publish(CallCommand(
+                command=CallCommand.FIND, session=self._session, call_id=effect.call_id,
+                instance=effect.instance, name=effect.spec.name,
+                action_name=effect.spec.action_name, commit_seq=effect.commit_seq,
+                stamp=to_time(self._now())))
+        elif isinstance(effect, effects.TurnMeasured):
+            self._report_turn(effect)
+        elif isinstance(effect, effects.TurnEnded):
+            self._converse.on_turn_ended(effect)
+        elif isinstance(effect, effects.Ignored):
+            self.get_logger().debug(f'ignored: {effect.reason} {" ".join(effect.details)}')
+        else:
+            raise TypeError(f'effect {effect!r} is not carried out by anyone')
+
+    def _publish_entry(self, entry: Entry) -> None:
+        message = convert.entry_to_msg(entry, self._session)
+        self._ledger_pub.publish(message)
+        self._converse.on_entry(message, self._first_seq_of)
+
+    def _first_seq_of(self, request_id: str) -> int:
+        turn = self._kernel.state.turns.get(request_id)
+        return turn.first_seq if turn else -1
+
+    def _execute(self, effect: effects.Execute, durable: bool) -> None:
+        if not durable and effect.spec.effect != words.Effect.READ_ONLY:
+            self.post(events.CallEnded(
+                self._now(), call_id=effect.call_id, status='failed',
+                error_code=words.Error.LEDGER_UNAVAILABLE,
+                error_msg=f'not executed: {self._journal.error}'))
+            return
+        self._command_pub.publish(
+            convert.execute_to_msg(effect, self._session, to_time(self._now())))
+
+    def _report_turn(self, effect: effects.TurnMeasured) -> None:
+        turn_id = self._turn_ids.get(effect.generation_id)
+        if turn_id is None:
+            self._turn_id += 1
+            turn_id = self._turn_ids[effect.generation_id] = self._turn_id
+        if effect.complete:
+            del self._turn_ids[effect.generation_id]
+        self._metrics_pub.publish(
+            convert.metrics_to_msg(effect, turn_id, to_time(self._now())))
+
+    # -- services and housekeeping ----------------------------------------------------------------
+    def _on_get_ledger(self, request, response):
+        ledger = self._kernel.state.ledger
+        response.next_seq, response.session = ledger.next_seq, self._session
+        if request.from_seq > ledger.next_seq:
+            response.error_code = GetLedger.Response.ERROR_BEYOND_END
+            response.error_msg = (f'from_seq {request.from_seq} is beyond the end: '
+                                  f'the next entry gets seq {ledger.next_seq}')
+            return response
+        end = request.from_seq + (request.max_entries or MOST_ENTRIES)
+        response.entries = [convert.entry_to_msg(e, self._session)
+                            for e in ledger[request.from_seq:end]]
+        return response
+
+    def _on_list_tools(self, request, response):
+        state = self._kernel.state
+        names = sorted(n for n in state.catalogue if request.name in ('', n))
+        if request.name and not names:
+            response.error_code = ListTools.Response.ERROR_UNKNOWN_TOOL
+            response.error_msg = (f'there is no tool {request.name!r}; the tools are: '
+                                  f'{", ".join(sorted(state.catalogue)) or "none"}')
+        response.tools = [spec_to_msg(state.catalogue[n]) for n in names]
+        response.servers = [state.server_of[n] for n in names]
+        return response
+
+    def _keep_house(self) -> None:
+        self._servers.expect(set(self._kernel.state.server_of.values()))
+        self._servers.check()
+        self._generate.give_up_feedback()
+        if self._journal.waiting:
+            self._note_storage(self._journal.flush())
+
+    def _status(self):
+        state = self._kernel.state
+        values = {'session': self._session, 'state': str(state.phase), 'epoch': state.epoch,
+                  'ledger entries': len(state.ledger), 'queue': len(self._queue),
+                  'running calls': len(state.calls), 'tools': len(state.catalogue),
+                  'tool servers': ', '.join(self._servers.alive) or 'none',
+                  'journal': str(self._journal.path)}
+        if not state.storage_ok:
+            return node_base.ERROR, self._journal.error or 'the ledger waits for the disk', values
+        return node_base.OK, str(state.phase), values
+
+
+def main(args=None):
+    """Run the node."""
+    node_base.run_node(DialogManager, args)
+
+
+if __name__ == '__main__':
+    main()

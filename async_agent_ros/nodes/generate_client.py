@@ -1,0 +1,137 @@
+"""The manager's side of the Generate action: goals out, events for the kernel back in order."""
+import json
+import time
+from typing import Callable, Dict, Optional
+
+from rclpy.action import ActionClient
+from rclpy.qos import qos_profile_action_status_default
+
+from async_agent_ros.action import Generate
+from async_agent_ros.core import effects, events
+from async_agent_ros.core.words import Error
+from async_agent_ros.nodes import qos
+
+FEEDBACK_WAIT_S = 0.5
+"""Wait for feedback that a result counts and that has not come."""
+
+
+class _Pending:
+    """A goal under way; its result waits until all feedback that it counts has come."""
+
+    def __init__(self, generation_id: int, epoch: int):
+        self.generation_id = generation_id
+        self.epoch = epoch
+        self.received = 0
+        self.result: Optional[Generate.Result] = None
+        self.result_at_s = 0.0
+
+
+class GenerateClient:
+    """Sends goals and turns feedback and results into events by `post`."""
+
+    def __init__(self, node, post: Callable[[events.Event], None], now: Callable[[], int]):
+        """Create the action client on the node; `now` gives the stamp of events, nanoseconds."""
+        self._post = post
+        self._now = now
+        self._pending: Dict[int, _Pending] = {}
+        self._client = ActionClient(
+            node, Generate, 'generate', feedback_sub_qos_profile=qos.EVENT,
+            status_sub_qos_profile=qos_profile_action_status_default)
+
+    def start(self, effect: effects.Generate) -> None:
+        """Ask the dispatcher for a generation; without one the kernel learns it at once."""
+        # One slot per instance: whatever ran before has ended or is stale.
+        self._pending = {effect.generation_id: _Pending(effect.generation_id, effect.epoch)}
+        if not self._client.server_is_ready():
+            self._fail(effect, Error.NO_DISPATCHER, 'no dispatcher serves the generate action; '
+                       'start it, or see its log')
+            return
+        goal = Generate.Goal(instance=effect.instance, generation_id=effect.generation_id,
+                             epoch=effect.epoch, context_seq=effect.context_seq)
+        future = self._client.send_goal_async(goal, feedback_callback=self._on_feedback)
+        future.add_done_callback(lambda f: self._guard(self._on_accepted, effect, f))
+
+    def _guard(self, handler, effect, future) -> None:
+        # An exception in a future's callback would end the process.
+        try:
+            handler(effect, future)
+        except Exception as error:
+            self._fail(effect, Error.GENERATE_UNKNOWN, f'the generate action failed: {error!r}')
+
+    def _on_accepted(self, effect, future) -> None:
+        handle = future.result()
+        if not handle.accepted:
+            self._fail(effect, Error.STALE, 'the dispatcher refused the goal')
+            return
+        handle.get_result_async().add_done_callback(
+            lambda f: self._guard(self._on_result, effect, f))
+
+    def _on_feedback(self, message) -> None:
+        feedback = message.feedback
+        pending = self._pending.get(feedback.generation_id)
+        if pending is None:
+            return
+        pending.received += 1
+        event = self._event(feedback)
+        if event is not None:
+            self._post(event)
+        self._finish_if_complete(pending)
+
+    def _event(self, feedback) -> Optional[events.Event]:
+        head = {'stamp_ns': self._now(), 'generation_id': feedback.generation_id,
+                'epoch': feedback.epoch}
+        kind = feedback.kind
+        if kind == Generate.Feedback.KIND_FIRST_TOKEN:
+            return events.FirstToken(**head)
+        if kind == Generate.Feedback.KIND_TEXT:
+            return events.TextGenerated(**head, text=feedback.text)
+        if kind == Generate.Feedback.KIND_REMOVE:
+            return events.CallRemoved(**head, call_id=feedback.call_id)
+        if kind == Generate.Feedback.KIND_CALL:
+            try:
+                arguments = json.loads(feedback.arguments_json or '{}')
+            except ValueError as error:
+                return events.OutputRejected(**head, raw=feedback.arguments_json,
+                                             reason=f'arguments are not JSON: {error}')
+            return events.CallGenerated(**head, call_id=feedback.call_id, name=feedback.name,
+                                        arguments=arguments)
+        if kind == Generate.Feedback.KIND_REJECTED:
+            return events.OutputRejected(**head, raw=feedback.text, reason=feedback.reason)
+        return None
+
+    def _on_result(self, effect, future) -> None:
+        pending = self._pending.get(effect.generation_id)
+        if pending is not None:
+            pending.result = future.result().result
+            pending.result_at_s = time.monotonic()
+            self._finish_if_complete(pending)
+
+    def _finish_if_complete(self, pending: _Pending) -> None:
+        """Post the end once no feedback is missing: the two come by different routes."""
+        result = pending.result
+        if result is None or pending.received < result.feedback_count:
+            return
+        self._end(pending)
+
+    def give_up_feedback(self) -> None:
+        """Post the end of results whose feedback is overdue; called by a timer of the node."""
+        for pending in list(self._pending.values()):
+            if (pending.result is not None
+                    and time.monotonic() - pending.result_at_s > FEEDBACK_WAIT_S):
+                self._end(pending)
+
+    def _end(self, pending: _Pending) -> None:
+        del self._pending[pending.generation_id]
+        result = pending.result
+        self._post(events.GenerationEnded(
+            self._now(), generation_id=pending.generation_id, epoch=pending.epoch,
+            finish_reason=result.finish_reason or 'stop', error_code=result.error_code,
+            error_msg=result.error_msg, prompt_tokens=result.prompt_tokens,
+            cached_tokens=result.cached_tokens, output_tokens=result.output_tokens,
+            decode_s=round(result.decode_s, 6)))
+
+    def _fail(self, effect, code: int, message: str) -> None:
+        self._pending.pop(effect.generation_id, None)
+        self._post(events.GenerationEnded(
+            self._now(), generation_id=effect.generation_id, epoch=effect.epoch,
+            finish_reason='error', error_code=code, error_msg=message))

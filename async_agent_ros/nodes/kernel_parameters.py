@@ -1,0 +1,44 @@
+"""The kernel's settings as ROS parameters of dialog_manager, `kernel.<name>`."""
+from dataclasses import fields
+
+from async_agent_ros.core.settings import Settings
+from async_agent_ros.nodes.node_base import declare
+
+DESCRIPTIONS = {
+    'system_text': 'First system message; empty: the one of prompt_file.',
+    'backchannels': 'Said while the agent speaks, these leave it the floor.',
+    'stop_words': 'At the start of an utterance, these stop the voice at once.',
+    'motion_stop_words': 'An utterance of these alone also cancels tools marked as motion.',
+    'motion_stop_company': 'Words that may accompany motion_stop_words.',
+    'yes_words': 'Confirm a pending call at the start of an utterance.',
+    'no_words': 'Refuse a pending call anywhere in an utterance.',
+    'interrupt_min_words': 'Words of a partial transcript that stop the voice.',
+    'resume_after_s': 'Seconds of silence until paused speech goes on.',
+    'transcript_timeout_s': 'Seconds to wait for a final transcript.',
+    'cut_timeout_s': 'Seconds to wait for what was heard, after a stop.',
+    'confirm_timeout_s': 'Seconds to wait for the yes to a confirm tool.',
+    'find_timeout_s': 'Seconds to wait for word of a running call, after a restart.',
+    'confirm_question': 'Question before a confirm tool runs; {action} is replaced.',
+    'progress_period_s': 'Seconds between progress entries of one call.',
+    'retry_s': 'Seconds until a generation is asked for again without a dispatcher.',
+    'max_chain': 'Generations in a row without a word of the person.',
+    'no_model_line': 'Spoken when no language model is there.',
+    'engine_error_line': 'Spoken when the language model fails.',
+    'chain_line': 'Spoken when max_chain is reached.',
+}
+RANGES = {'interrupt_min_words': (1, 20), 'max_chain': (1, 100)}
+TIME_RANGE_S = (0.05, 3600.0)
+
+
+def declare_settings(node) -> Settings:
+    """Declare every setting as a read-only parameter and return the Settings."""
+    values = {}
+    for item in fields(Settings):
+        default = item.default
+        low, high = RANGES.get(item.name, TIME_RANGE_S if isinstance(default, float)
+                               else (None, None))
+        value = declare(node, f'kernel.{item.name}',
+                        list(default) if isinstance(default, tuple) else default,
+                        DESCRIPTIONS[item.name], minimum=low, maximum=high, read_only=True)
+        values[item.name] = tuple(value) if isinstance(default, tuple) else value
+    return Settings(**values)
