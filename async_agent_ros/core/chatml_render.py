@@ -109,11 +109,13 @@ class Renderer:
             self._add('system', self._clip(entry.content), entry)
 
     def _on_tools(self, entry: Entry, data: Mapping[str, Any]) -> None:
-        removed = [n for n in data.get('removed') or () if self.tools.pop(n, None)]
+        removed = [n for n in _list(data.get('removed'))
+                   if isinstance(n, str) and self.tools.pop(n, None)]
         added = []
-        for value in data.get('added') or ():
+        for value in _list(data.get('added')):
             try:
                 spec = ToolSpec.from_json(value)
+                tool_line(spec)
             except (TypeError, ValueError, KeyError, AttributeError):
                 continue  # a broken announcement must not cost the conversation
             if self.tools.get(spec.name) != spec:
@@ -379,6 +381,10 @@ def _type_words(schema: Any, required: bool) -> str:
     if not required:
         words.append('optional')
     return ', '.join(words) or 'any'
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else ()
 
 
 def _data(entry: Entry) -> Mapping[str, Any]:
