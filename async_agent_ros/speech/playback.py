@@ -155,6 +155,11 @@ class Playback:
                 segment.complete = True
                 self._changed.notify_all()
 
+    def has(self, segment_id: int) -> bool:
+        """Return whether the segment is queued or plays."""
+        with self._lock:
+            return self._find(segment_id) is not None
+
     def wait_below(self, seconds: float, timeout_s: float) -> bool:
         """Wait until less than so much audio is ahead; False on timeout."""
         limit = seconds * self.rate
@@ -199,6 +204,17 @@ class Playback:
                     self._drop_current(segment, fade)
                 self._queue.remove(segment)
                 self._report(segment, STOPPED, self._last_ns if segment.rendered else 0)
+            self._paused, self._held = False, None
+            self._changed.notify_all()
+
+    def drop_all(self) -> None:
+        """Stop everything, uninterruptible segments too: the sink is going to close."""
+        with self._lock:
+            if self._queue:
+                self._drop_current(self._queue[0], fade=False)
+            for segment in self._queue:
+                self._report(segment, STOPPED, self._last_ns if segment.rendered else 0)
+            self._queue.clear()
             self._paused, self._held = False, None
             self._changed.notify_all()
 

@@ -139,10 +139,12 @@ class DeviceSink:
 
     def open(self) -> None:
         """Open the device; its own rate becomes that of the playback when it must."""
-        self._open_stream()
         self._closed = False
+        # First the thread: where the device is missing now, the next segment tries again.
         self._thread = threading.Thread(target=self._run, name='playback', daemon=True)
         self._thread.start()
+        with self._stream_lock:
+            self._open_stream()
 
     def _open_stream(self):
         rescan()

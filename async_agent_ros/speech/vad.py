@@ -92,6 +92,7 @@ class Onset:
 class Lull:
     """Speech that ended at sample `end` may be over, or go on."""
 
+    onset: int
     end: int
     known: int
 
@@ -134,6 +135,11 @@ class Segmenter:
         """An utterance is open."""
         return self._speaking
 
+    @property
+    def last_speech(self) -> int:
+        """End of the last frame that was speech, in samples."""
+        return self._end
+
     def step(self, probability: float) -> List[Change]:
         """Take the next frame and return what it changed, in order."""
         start, self._at = self._at, self._at + FRAME
@@ -162,7 +168,7 @@ class Segmenter:
             changes.append(self._close(split=True))
         elif silence >= settings.early_silence_s * RATE and not self._lulled:
             self._lulled = True
-            changes.append(Lull(self._end, self._at))
+            changes.append(Lull(self._onset, self._end, self._at))
         return changes
 
     def finish(self) -> List[Change]:
@@ -229,6 +235,11 @@ class SpeechDetector:
     def speaking(self) -> bool:
         """An utterance is open."""
         return self._segmenter.speaking
+
+    @property
+    def last_speech(self) -> int:
+        """End of the last frame that was speech, in samples."""
+        return self._segmenter.last_speech
 
     def feed(self, block: Block) -> List[Change]:
         """Take the next block; a jump of its index ends an open utterance."""

@@ -283,7 +283,8 @@ class HibariVoice:
                 yield _chunk(text, spoken, span, audio, None, self.settings, self.sample_rate)
 
 
-def make_voice(voice: str, find, settings: VoiceSettings = VoiceSettings()) -> Voice:
+def make_voice(voice: str, find, settings: VoiceSettings = VoiceSettings(), *,
+               threads: int = 2) -> Voice:
     """
     Return the voice that a name stands for: 'hibari', 'hibari:NAME', a path or a model's name.
 
@@ -292,4 +293,4 @@ def make_voice(voice: str, find, settings: VoiceSettings = VoiceSettings()) -> V
     if voice == 'hibari' or voice.startswith('hibari:'):
         return HibariVoice(voice.partition(':')[2], settings)
     path = Path(os.path.expanduser(voice))
-    return PiperVoice(path if path.exists() else find(voice), settings)
+    return PiperVoice(path if path.exists() else find(voice), settings, threads=threads)
