@@ -33,6 +33,8 @@ class Segment:
     said_ns: int = 0
     started_ns: int = 0
     ended_ns: int = 0
+    pauses: List[List[int]] = field(default_factory=list)
+    """[held from, until] in nanoseconds; until is 0 while it is held."""
 
     @property
     def audible(self) -> bool:
@@ -194,6 +196,10 @@ class AgentView:
         segment.played_s = max(segment.played_s, m.played_s)
         if m.duration_s >= 0:
             segment.duration_s = m.duration_s
+        if m.state == 'paused':
+            segment.pauses.append([stamp, 0])
+        elif segment.pauses and not segment.pauses[-1][1]:
+            segment.pauses[-1][1] = stamp
         if m.state == 'started':
             segment.started_ns = stamp
             return [Line(stamp, 'robot', segment.text.strip())]

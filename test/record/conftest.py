@@ -1,10 +1,14 @@
 """A ROS domain of this process's own, and a node with publishers."""
 import os
+import sys
 import threading
 import time
 
 os.environ.setdefault('ROS_DOMAIN_ID', str(10 + os.getpid() % 90))
 os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+
+# sample_run.py lies beside; with pytest's import mode `importlib` nothing else finds it.
+sys.path.insert(0, os.path.dirname(__file__))
 
 import pytest  # noqa: E402
 import rclpy  # noqa: E402
