@@ -1,0 +1,385 @@
+"""
+The @tool decorator: a typed Python function becomes a tool with a JSON Schema.
+
+Knows nothing of ROS, so tools can be imported, called and tested like any other function.
+ToolServer (server.py) puts them on the ROS graph.
+"""
+import asyncio
+import collections.abc
+import inspect
+import json
+import typing
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple, Union
+
+import pydantic
+import pydantic_core
+
+from async_agent_ros.core.tools import Example, ToolSpec
+from async_agent_ros.core.words import Duplicates, Effect
+from async_agent_ros.tools.docstrings import parse_docstring
+from async_agent_ros.tools.schemas import tidy_schema
+from async_agent_ros.tools.waiting import Pause, WallClock
+
+
+class ToolError(Exception):
+    """A tool raises it to report a failure; the message is told to the person."""
+
+
+class ToolCancelled(Exception):  # noqa: N818 (reads as the event that it is, as in asyncio)
+    """
+    Raised inside a tool that was asked to stop, and by a tool that has stopped.
+
+    `result` is what the tool achieved until then; the message says why it stopped.
+    """
+
+    def __init__(self, message: str = 'cancelled', result: Any = None):
+        super().__init__(message)
+        self.result = result
+
+
+class InvalidArguments(ValueError):  # noqa: N818
+    """The arguments of a call do not fit; the message names each of them."""
+
+
+class ToolDefinitionError(TypeError):
+    """The function cannot be made into a tool; the message says why."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a tool yields, or reports through its context, while it works."""
+
+    progress: float = -1.0
+    """0.0 to 1.0, -1.0 unknown."""
+    text: str = ''
+    """Short text for people and model, e.g. '2.1 m left'."""
+
+
+class ToolContext:
+    """
+    The running call, as its function sees it.
+
+    A function gets it through a parameter annotated with ToolContext, which is not part of the
+    schema. This class also serves tools that are called by hand: there it reports to nobody and
+    is never cancelled, unless cancel() is called. All methods may be called from any thread.
+    """
+
+    def __init__(self, call_id: str = '', session: str = '',
+                 report: Optional[Callable[[Progress], None]] = None, clock=None):
+        self.call_id = call_id
+        self.session = session
+        self.clock = clock or WallClock()
+        self._report = report
+        self._reason: Optional[str] = None
+        self._pause = Pause(self.clock)
+
+    def on_report(self, report: Callable[[Progress], None]) -> None:
+        """Set who is told about progress."""
+        self._report = report
+
+    def report(self, progress: float = -1.0, text: str = '') -> None:
+        """Report progress (0.0 to 1.0, -1.0 unknown) and a short text; returns at once."""
+        if self._report is not None:
+            self._report(Progress(float(progress), text))
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the call was asked to stop."""
+        return self._reason is not None
+
+    @property
+    def cancel_reason(self) -> str:
+        """Why the call was asked to stop, '' while it was not."""
+        return self._reason or ''
+
+    def check_cancelled(self) -> None:
+        """Raise ToolCancelled when the call was asked to stop."""
+        if self._reason is not None:
+            raise ToolCancelled(self._reason)
+
+    def wait(self, seconds: float) -> None:
+        """
+        Wait, by the clock of the server (ROS time, simulated or not).
+
+        Raises ToolCancelled as soon as the call is asked to stop. Not for async tools: they
+        `await context.sleep(seconds)`.
+        """
+        self.check_cancelled()
+        self._pause.wait(seconds, until=lambda: self.cancelled)
+        self.check_cancelled()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait like wait(), in an async tool."""
+        self.check_cancelled()
+        await self._pause.sleep(seconds, until=lambda: self.cancelled)
+        self.check_cancelled()
+
+    def cancel(self, reason: str = 'cancelled') -> None:
+        """Ask the call to stop; the first reason stands."""
+        if self._reason is None:
+            self._reason = reason
+        self._pause.wake()
+
+    def wake(self) -> None:
+        """Let wait() and sleep() look again at the clock, after it jumped."""
+        self._pause.wake()
+
+
+def _hints(function) -> Dict[str, Any]:
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except Exception as error:
+        raise ToolDefinitionError(
+            f'the annotations of {function.__qualname__} cannot be resolved: {error}') from error
+
+
+def _result_annotation(annotation):
+    """Return the type of the value that the call ends with, or None when undeclared."""
+    origin = typing.get_origin(annotation)
+    arguments = typing.get_args(annotation)
+    if origin in (collections.abc.Generator, collections.abc.Iterator, collections.abc.Iterable,
+                  collections.abc.AsyncGenerator, collections.abc.AsyncIterator,
+                  collections.abc.AsyncIterable):
+        if origin is collections.abc.Generator and len(arguments) == 3:
+            return arguments[2]
+        return None
+    if annotation in (None, type(None), inspect.Signature.empty, Any):
+        return None
+    return annotation
+
+
+class Tool:
+    """A function with its ToolSpec. Still callable like the function itself."""
+
+    def __init__(self, function: Callable, *, name=None, description=None,
+                 effect=Effect.STATE_CHANGING, motion=False, timeout_s=0.0, duplicates=None,
+                 resources=(), cancel_on_barge_in=False, examples=()):
+        self.function = function
+        self.__doc__ = function.__doc__
+        self.__name__ = name or function.__name__
+        self.__wrapped__ = function
+        self._bound: Tuple[Any, ...] = ()
+        self._context_parameter: Optional[str] = None
+        doc = parse_docstring(function.__doc__ or '')
+        self._model = self._arguments_model(doc.parameters)
+        hints = _hints(function)
+        result = _result_annotation(hints.get('return'))
+        self._result_type = None
+        if result is not None:
+            try:
+                self._result_type = pydantic.TypeAdapter(result)
+            except pydantic.errors.PydanticUserError as error:
+                raise ToolDefinitionError(
+                    f'tool {self.__name__}: its result type has no JSON form: {error}') from error
+        try:
+            self.spec = ToolSpec(
+                name=self.__name__,
+                description=description if description is not None else doc.description,
+                arguments_schema=tidy_schema(self._model.model_json_schema()),
+                result_schema=(tidy_schema(self._result_type.json_schema(mode='serialization'))
+                               if self._result_type is not None else None),
+                effect=Effect(effect), timeout_s=float(timeout_s), motion=bool(motion),
+                duplicates=Duplicates(duplicates) if duplicates else None,
+                cancel_on_barge_in=bool(cancel_on_barge_in), resources=tuple(resources),
+                examples=tuple(_example(e) for e in examples))
+        except (ValueError, pydantic.errors.PydanticInvalidForJsonSchema) as error:
+            raise ToolDefinitionError(f'tool {self.__name__}: {error}') from error
+        if timeout_s < 0:
+            raise ToolDefinitionError(
+                f'tool {self.__name__}: timeout_s is {timeout_s}; use 0.0 for no limit')
+        for example in self.spec.examples:
+            try:
+                self._model.model_validate(dict(example.arguments))
+            except pydantic.ValidationError as error:
+                raise ToolDefinitionError(
+                    f'tool {self.__name__}: example {example.say!r} does not fit: '
+                    f'{_explain(error)}') from error
+
+    def _arguments_model(self, descriptions: Mapping[str, str]):
+        hints = _hints(self.function)
+        parameters = list(inspect.signature(self.function).parameters.values())
+        if parameters and parameters[0].name == 'self':
+            parameters = parameters[1:]
+        fields = {}
+        for parameter in parameters:
+            annotation = hints.get(parameter.name, Any)
+            if annotation is ToolContext or (
+                    inspect.isclass(annotation) and issubclass(annotation, ToolContext)):
+                self._context_parameter = parameter.name
+                continue
+            if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                raise ToolDefinitionError(
+                    f'tool {self.__name__}: parameter {parameter.name} has no name for JSON; '
+                    'use ordinary parameters')
+            if parameter.name not in hints:
+                raise ToolDefinitionError(
+                    f'tool {self.__name__}: parameter {parameter.name} has no type annotation')
+            default = (... if parameter.default is parameter.empty else parameter.default)
+            field = pydantic.Field(default, description=descriptions.get(parameter.name))
+            if isinstance(default, pydantic.fields.FieldInfo):
+                field = default
+            fields[parameter.name] = (annotation, field)
+        try:
+            return pydantic.create_model(
+                f'{self.__name__}_arguments', __config__=pydantic.ConfigDict(extra='forbid'),
+                **fields)
+        except (pydantic.errors.PydanticUserError, NameError) as error:
+            raise ToolDefinitionError(f'tool {self.__name__}: {error}') from error
+
+    def __get__(self, instance, owner=None):
+        """Bind to an instance, as a method is."""
+        if instance is None:
+            return self
+        bound = object.__new__(Tool)
+        bound.__dict__.update(self.__dict__)
+        bound._bound = (instance,)
+        return bound
+
+    def __call__(self, *args, **kwargs):
+        """Call the function itself."""
+        return self.function(*self._bound, *args, **kwargs)
+
+    def __repr__(self):
+        return f'<tool {self.spec.name}>'
+
+    @property
+    def is_async(self) -> bool:
+        """Whether it runs on the server's asyncio loop rather than in a thread of its own."""
+        return (inspect.iscoroutinefunction(self.function)
+                or inspect.isasyncgenfunction(self.function))
+
+    def with_spec(self, **changes) -> 'Tool':
+        """Return the same tool with other fields of its spec, e.g. name or effect."""
+        other = object.__new__(Tool)
+        other.__dict__.update(self.__dict__)
+        other.spec = replace(self.spec, **changes)
+        return other
+
+    def parse(self, arguments: Any) -> Dict[str, Any]:
+        """
+        Return the keyword arguments for the function, validated and converted.
+
+        `arguments` is a JSON text or an already parsed value. Raises InvalidArguments.
+        """
+        if isinstance(arguments, (str, bytes)):
+            try:
+                arguments = json.loads(arguments or '{}')
+            except ValueError as error:
+                raise InvalidArguments(f'the arguments are not JSON: {error}') from None
+        if not isinstance(arguments, dict):
+            raise InvalidArguments(
+                f'the arguments must be a JSON object, not {json.dumps(arguments)[:80]}')
+        try:
+            model = self._model.model_validate(arguments)
+        except pydantic.ValidationError as error:
+            raise InvalidArguments(_explain(error)) from None
+        return {name: getattr(model, name) for name in type(model).model_fields}
+
+    def run(self, arguments: Mapping[str, Any], context: ToolContext) -> Any:
+        """Run a sync tool with parsed arguments to its end, and return its value."""
+        value = self.function(*self._bound, **self._with_context(arguments, context))
+        if not inspect.isgenerator(value):
+            return value
+        last = None
+        try:
+            while True:
+                try:
+                    item = next(value)
+                except StopIteration as stop:
+                    return last if stop.value is None else stop.value
+                if isinstance(item, Progress):
+                    context.report(item.progress, item.text)
+                else:
+                    last = item
+                context.check_cancelled()
+        finally:
+            value.close()
+
+    async def run_async(self, arguments: Mapping[str, Any], context: ToolContext) -> Any:
+        """Run an async tool with parsed arguments to its end, and return its value."""
+        value = self.function(*self._bound, **self._with_context(arguments, context))
+        try:
+            if not inspect.isasyncgen(value):
+                return await value
+            last = None
+            async for item in value:
+                if isinstance(item, Progress):
+                    context.report(item.progress, item.text)
+                else:
+                    last = item
+                context.check_cancelled()
+            return last
+        except asyncio.CancelledError:
+            raise ToolCancelled(context.cancel_reason or 'cancelled') from None
+
+    def result_json(self, value: Any, *, declared: bool = True) -> str:
+        """
+        Return the JSON text of a result; raises TypeError when it has none.
+
+        What a cancelled call achieved need not be of the declared type: `declared` false.
+        """
+        if declared and self._result_type is not None:
+            try:
+                return self._result_type.dump_json(value, warnings='error').decode()
+            except (pydantic_core.PydanticSerializationError, ValueError):
+                pass    # not what was declared: as far as it has a JSON form, still the truth
+        try:
+            return pydantic_core.to_json(value, inf_nan_mode='null').decode()
+        except pydantic_core.PydanticSerializationError as error:
+            raise TypeError(
+                f'the result of type {type(value).__name__} has no JSON form: {error}') from None
+
+    def _with_context(self, arguments, context):
+        arguments = dict(arguments)
+        if self._context_parameter is not None:
+            arguments[self._context_parameter] = context
+        return arguments
+
+
+def _example(value) -> Example:
+    if isinstance(value, Example):
+        return value
+    say, arguments = value
+    return Example(say, dict(arguments))
+
+
+def _explain(error: pydantic.ValidationError) -> str:
+    problems = []
+    for item in error.errors(include_url=False):
+        place = '.'.join(str(part) for part in item['loc']) or 'arguments'
+        problem = {'missing': 'is required', 'extra_forbidden': 'is not known'}.get(
+            item['type'], item['msg'][:1].lower() + item['msg'][1:])
+        if item['type'] not in ('missing', 'extra_forbidden'):
+            problem += f', not {json.dumps(item["input"], default=str)[:80]}'
+        problems.append(f'{place}: {problem}')
+    return '; '.join(problems)
+
+
+def tool(function: Optional[Callable] = None, *, name: Optional[str] = None,
+         description: Optional[str] = None, effect: Union[Effect, str] = Effect.STATE_CHANGING,
+         motion: bool = False, timeout_s: float = 0.0,
+         duplicates: Union[Duplicates, str, None] = None, resources: Iterable[str] = (),
+         cancel_on_barge_in: bool = False, examples: Iterable = ()):
+    """
+    Make a typed function a tool.
+
+    :param name: defaults to the function's name, [a-z][a-z0-9_]*.
+    :param description: defaults to the docstring without its parameter lines.
+    :param effect: 'read_only' (may run early and for nothing), 'state_changing' or 'confirm'
+        (needs the person's yes). Undeclared counts as state-changing.
+    :param motion: it moves the robot, so a stop word cancels it.
+    :param timeout_s: seconds until it counts as failed; 0.0 is no limit.
+    :param duplicates: what becomes of a call that equals a running one: 'allow', 'reject',
+        'join' or 'replace'.
+    :param resources: names of what it holds while it runs, e.g. ['base'].
+    :param cancel_on_barge_in: cancel it whenever the person interrupts.
+    :param examples: pairs of what a person says and the arguments that it should lead to.
+    Raises ToolDefinitionError, at import, for a function that has no schema.
+    """
+    options = {'name': name, 'description': description, 'effect': effect, 'motion': motion,
+               'timeout_s': timeout_s, 'duplicates': duplicates, 'resources': tuple(resources),
+               'cancel_on_barge_in': cancel_on_barge_in, 'examples': tuple(examples)}
+    if function is not None:
+        return Tool(function, **options)
+    return lambda decorated: Tool(decorated, **options)
