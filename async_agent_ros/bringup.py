@@ -139,7 +139,7 @@ def ament_prefix_path(env: Mapping[str, str]) -> str:
     """
     Return AMENT_PREFIX_PATH with this Python's own prefix added where ROS packages are in it.
 
-    A sourced ROS sets the variable; the ROS wheels from PyPI do not, and the package index needs it.
+    A sourced ROS sets it; the ROS wheels from PyPI do not, and the package index needs it.
     """
     prefixes = [p for p in env.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if p]
     if sys.prefix not in prefixes and os.path.isdir(

@@ -24,7 +24,7 @@ COMMANDS = {
 
 EXTRAS = {
     'faster_whisper': 'speech', 'ctranslate2': 'speech', 'onnxruntime': 'speech',
-    'soundfile': 'speech', 'soxr': 'speech', 'sounddevice': 'speech', 'hibari_tts': 'speech',
+    'soundfile': 'speech', 'soxr': 'speech', 'sounddevice': 'speech',
     'hibari': 'speech', 'piper': 'piper', 'onnx': 'piper', 'xllamacpp': 'llama',
     'torch': 'transformers', 'transformers': 'transformers', 'gguf': 'transformers',
     'accelerate': 'transformers', 'llguidance': 'transformers', 'openai': 'openai',

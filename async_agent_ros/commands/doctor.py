@@ -16,7 +16,7 @@ OK, NOTE, BAD = 'ok', 'note', 'MISSING'
 _COLOURS = {OK: 32, NOTE: 33, BAD: 31}
 
 RECOGNISERS = (('faster_whisper', 'faster-whisper', 'speech'),)
-VOICES = (('piper', 'piper-tts', 'piper'), ('hibari_tts', 'hibari-tts', 'speech'))
+VOICES = (('piper', 'piper-tts', 'piper'), ('hibari', 'hibari-tts', 'speech'))
 LOCAL_ENGINES = (('xllamacpp', 'xllamacpp', 'llama'), ('transformers', 'transformers',
                                                        'transformers'))
 REMOTE_ENGINES = (('openai', 'openai', 'openai'),)
