@@ -1,0 +1,327 @@
+"""
+PyTorch in this process, through transformers: any causal model, CPU or GPU.
+
+The KV cache of every instance is kept between generations. A new prompt keeps the longest common
+prefix and prefills the rest in chunks; a hook before every layer makes a running pass stoppable,
+because a pass over a long chunk takes seconds on a CPU.
+"""
+import importlib
+import os
+import pathlib
+import threading
+from typing import Any, Dict, Iterator, List, Optional
+
+from async_agent_ros import models
+from async_agent_ros.llm import grammar
+from async_agent_ros.llm.engine import (
+    EngineError, EngineInfo, GenerationRequest, ModelMissingError)
+from async_agent_ros.llm.kv_cache import common_prefix, InstanceCache
+
+QUANTISE = ('', 'int8')
+_INT8_PARTS = ('gate_proj', 'up_proj')
+
+
+class _Stopped(Exception):
+    """The abort event was seen inside a forward pass."""
+
+
+class TransformersEngine:
+    """
+    Engine on PyTorch weights.
+
+    :param model: name of a packaged model, folder of safetensors, or GGUF file (converted once).
+    :param device: 'cpu', 'cuda', 'cuda:1', or 'auto'.
+    :param dtype: 'float32', 'bfloat16', 'float16', or 'auto' (float32 on a CPU: bfloat16 is
+        slower there without units for it).
+    :param quantise: 'int8' makes gate and up projections and the head dynamic int8 on a CPU:
+        almost twice as fast, calls stay right. All layers would cost accuracy.
+    :param threads: CPU threads of torch, for the whole process; 0 leaves them alone.
+    :param prefill_chunk: tokens of one forward pass of a prefill.
+    :param temperature: 0.0 always takes the likeliest token.
+    :param constrain: let only calls of the catalogue's tools be written (llguidance).
+    """
+
+    def __init__(self, model: str = 'qwen2.5-coder-0.5b', device: str = 'auto',
+                 dtype: str = 'auto', quantise: str = '', threads: int = 2,
+                 context_tokens: int = 8192, prefill_chunk: int = 256, temperature: float = 0.0,
+                 seed: int = 0, constrain: bool = True,
+                 call_marker: str = grammar.CALL_MARKER):
+        if quantise not in QUANTISE:
+            raise EngineError(f'quantise is {quantise!r}; known are {", ".join(map(repr, QUANTISE))}')
+        self._name = model
+        self._device = device
+        self._dtype = dtype
+        self._quantise = quantise
+        self._threads = threads
+        self._context_tokens = context_tokens
+        self._prefill_chunk = prefill_chunk
+        self._temperature = temperature
+        self._seed = seed
+        self._constrain = constrain
+        self._marker = call_marker
+        self._model: Any = None
+        self._tokenizer: Any = None
+        self._masks: Any = None
+        self._caches: Dict[str, InstanceCache] = {}
+        self._abort: Optional[threading.Event] = None
+        # one model, one pass at a time; batching of instances belongs here, later
+        self._lock = threading.Lock()
+
+    def load(self) -> None:
+        """Load the weights; raises ModelMissingError or EngineError with the remedy."""
+        if self._model is not None:
+            return
+        try:
+            self._torch = importlib.import_module('torch')
+            transformers = importlib.import_module('transformers')
+        except ImportError as error:
+            raise EngineError(f'the engine transformers needs torch and transformers ({error}); '
+                              f'get them with: pip install torch transformers') from error
+        torch = self._torch
+        if self._device == 'auto':
+            self._device = 'cuda' if torch.cuda.is_available() else 'cpu'
+        if self._dtype == 'auto':
+            self._dtype = 'float32' if self._device == 'cpu' else 'bfloat16'
+        if self._threads > 0:
+            torch.set_num_threads(self._threads)
+        transformers.logging.set_verbosity_error()
+        folder = weights_folder(self._name)
+        try:
+            self._tokenizer = transformers.AutoTokenizer.from_pretrained(
+                folder, local_files_only=True)
+            self._model = transformers.AutoModelForCausalLM.from_pretrained(
+                folder, dtype=getattr(torch, self._dtype), local_files_only=True)
+            self._model = self._model.to(self._device).eval()
+        except (OSError, ValueError, RuntimeError, AssertionError) as error:
+            self._model = None
+            raise EngineError(f'transformers cannot load {folder} on {self._device}: {error}'
+                              ) from error
+        if self._quantise == 'int8':
+            self._to_int8()
+        for layer in self._model.get_decoder().layers:
+            layer.register_forward_pre_hook(self._hook)
+
+    def _to_int8(self):
+        if self._device != 'cpu':
+            raise EngineError("quantise 'int8' works on a CPU only; leave it '' on a GPU")
+        quantization = importlib.import_module('torch.ao.quantization')
+        dynamic = quantization.default_dynamic_qconfig
+        linear = self._torch.nn.Linear
+        chosen = {name: dynamic for name, module in self._model.named_modules()
+                  if isinstance(module, linear)
+                  and (name.endswith(_INT8_PARTS) or name == 'lm_head')}
+        self._model = quantization.quantize_dynamic(
+            self._model, chosen, dtype=self._torch.qint8, inplace=True)
+
+    def _hook(self, module, arguments):
+        if self._abort is not None and self._abort.is_set():
+            raise _Stopped
+
+    def info(self) -> EngineInfo:
+        """Describe what is loaded."""
+        return EngineInfo(
+            'transformers', self._name, self._device, self._context_tokens,
+            {'dtype': self._dtype, 'quantise': self._quantise, 'threads': self._threads,
+             'prefill_chunk': self._prefill_chunk, 'constrain': self._constrain,
+             'temperature': self._temperature})
+
+    def stream(self, request: GenerationRequest, abort: threading.Event) -> Iterator[str]:
+        """Yield text as it is decoded; see Engine.stream."""
+        if self._model is None:
+            raise EngineError('the engine transformers is not loaded; call load() first')
+        with self._lock:
+            self._abort = abort
+            try:
+                yield from self._stream(request, abort)
+            finally:
+                self._abort = None
+                if abort.is_set():
+                    request.stats.finish_reason = 'abort'
+
+    def _stream(self, request, abort):
+        ids = self._tokenizer(request.prompt, add_special_tokens=False)['input_ids']
+        stats = request.stats
+        stats.prompt_tokens = len(ids)
+        if len(ids) + request.max_tokens > self._context_tokens:
+            raise EngineError(
+                f'the prompt has {len(ids)} tokens, the context holds {self._context_tokens} with '
+                f'{request.max_tokens} of output; raise context_tokens or start a new session')
+        cache = self._caches.setdefault(request.instance, InstanceCache(self._new_cache))
+        # the last token is always read again: its logits are not kept
+        stats.cached_tokens = min(common_prefix(cache.tokens, ids), len(ids) - 1)
+        cache.keep(stats.cached_tokens)
+        logits = self._read(cache, ids[stats.cached_tokens:], abort)
+        if logits is None:
+            return
+        yield from self._decode(request, cache, logits, abort)
+
+    def _decode(self, request, cache, logits, abort):
+        stats = request.stats
+        matcher = self._matcher(request)
+        chooser = self._chooser()
+        ends = self._end_tokens()
+        released, tokens = '', []
+        while True:
+            if matcher is not None:
+                logits = matcher.allow(logits)
+            token = chooser(logits)
+            if token in ends:
+                stats.finish_reason = 'stop'
+                break
+            tokens.append(token)
+            stats.output_tokens += 1
+            text = self._tokenizer.decode(tokens, skip_special_tokens=False)
+            stop = next((text.find(s) for s in request.stop if s in text), -1)
+            if stop >= 0:
+                yield text[len(released):stop]
+                stats.finish_reason = 'stop'
+                return
+            ready = _without_partial(text, request.stop)
+            if len(ready) > len(released) and ready.startswith(released):
+                yield ready[len(released):]
+                released = ready
+            if stats.output_tokens >= request.max_tokens:
+                stats.finish_reason = 'length'
+                break
+            if matcher is not None and not matcher.accept(token):
+                stats.finish_reason = 'stop'
+                break
+            logits = self._read(cache, [token], abort)
+            if logits is None:
+                return
+        rest = self._tokenizer.decode(tokens, skip_special_tokens=False)[len(released):]
+        if rest and not abort.is_set():
+            yield rest.rstrip('\ufffd')
+
+    def _read(self, cache, ids: List[int], abort):
+        """Put tokens through the model; return the logits of the last, None when stopped."""
+        torch = self._torch
+        logits = None
+        for start in range(0, len(ids), self._prefill_chunk):
+            chunk = ids[start:start + self._prefill_chunk]
+            if abort.is_set():
+                return None
+            try:
+                with torch.inference_mode():
+                    out = self._model(
+                        torch.tensor([chunk], device=self._device), use_cache=True,
+                        past_key_values=cache.layers, logits_to_keep=1)
+            except _Stopped:
+                cache.repair(chunk)
+                return None
+            except RuntimeError as error:
+                cache.keep(0)
+                raise EngineError(f'transformers failed on {self._device}: {error}') from error
+            cache.tokens.extend(chunk)
+            logits = out.logits[0, -1]
+        return logits
+
+    def _new_cache(self):
+        return importlib.import_module('transformers').DynamicCache(config=self._model.config)
+
+    def _chooser(self):
+        torch = self._torch
+        if self._temperature <= 0.0:
+            return lambda logits: int(logits.argmax())
+        generator = torch.Generator(device=self._device).manual_seed(self._seed)
+
+        def sample(logits):
+            chances = torch.softmax(logits.float() / self._temperature, -1)
+            return int(torch.multinomial(chances, 1, generator=generator))
+        return sample
+
+    def _end_tokens(self):
+        ends = self._model.generation_config.eos_token_id
+        ends = set(ends if isinstance(ends, list) else [ends])
+        return ends | {self._tokenizer.eos_token_id,
+                       self._tokenizer.convert_tokens_to_ids('<|im_end|>')}
+
+    def _matcher(self, request):
+        if not (self._constrain and request.tools):
+            return None
+        if self._masks is None:
+            from async_agent_ros.llm.masks import Masks
+            self._masks = Masks(self._tokenizer, self._model.config.vocab_size,
+                                self._tokenizer.convert_tokens_to_ids('<|im_end|>'))
+        return self._masks.matcher(grammar.lark(request.tools, self._marker))
+
+    def warm(self, instance: str, prompt: str, abort: Optional[threading.Event] = None) -> None:
+        """Fill the cache of an instance with a prompt's beginning."""
+        for _ in self.stream(GenerationRequest(instance, prompt, 1),
+                             abort or threading.Event()):
+            pass
+
+    def fork(self, parent: str, child: str) -> None:
+        """Give `child` a copy of the cache of `parent`, where it has one."""
+        with self._lock:
+            if parent in self._caches:
+                self._caches[child] = self._caches[parent].copy()
+
+    def forget(self, instance: str) -> None:
+        """Drop the cache of an instance that has ended."""
+        with self._lock:
+            self._caches.pop(instance, None)
+
+    def close(self) -> None:
+        """Free the weights."""
+        with self._lock:
+            self._model = self._tokenizer = self._masks = None
+            self._caches.clear()
+
+
+def _without_partial(text: str, stops) -> str:
+    """Return the text without an end that may become a stop string or a whole character."""
+    text = text.rstrip('\ufffd')
+    for stop in stops:
+        for length in range(min(len(stop) - 1, len(text)), 0, -1):
+            if text.endswith(stop[:length]):
+                return text[:-length]
+    return text
+
+
+def weights_folder(model: str) -> pathlib.Path:
+    """
+    Return a folder of safetensors for a packaged model or a path.
+
+    GGUF weights are dequantised once (20-80 s) into a folder beside them; loading that takes
+    1-5 s. Raises ModelMissingError or EngineError.
+    """
+    try:
+        path = models.find(model)
+    except models.ModelMissingError as error:
+        raise ModelMissingError(str(error)) from error
+    if path.is_dir() and (path / 'config.json').is_file():
+        return path
+    gguf = path if path.is_file() else path / 'model.gguf'
+    if not gguf.is_file():
+        raise ModelMissingError(f'there are neither safetensors nor model.gguf in {path}')
+    folder = gguf.parent / (gguf.stem + '.safetensors.d')
+    if not (folder / 'config.json').is_file():
+        _convert(gguf, folder)
+    return folder
+
+
+def _convert(gguf, folder):
+    torch = importlib.import_module('torch')
+    transformers = importlib.import_module('transformers')
+    partial = folder.with_name(f'{folder.name}.{os.getpid()}')
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16)
+        # else it would be saved as what it was before it was dequantised
+        model.hf_quantizer = None
+        for name in ('quantization_config',):
+            if hasattr(model.config, name):
+                delattr(model.config, name)
+        model.is_quantized = False
+        model.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        partial.rename(folder)
+    except ImportError as error:
+        raise EngineError(f'GGUF weights need the package gguf ({error}); get it with: '
+                          f'pip install gguf') from error
+    except (OSError, ValueError, RuntimeError) as error:
+        if not (folder / 'config.json').is_file():
+            raise EngineError(f'cannot convert {gguf}: {error}; check the file and the space on '
+                              f'the disk') from error
