@@ -1,0 +1,269 @@
+"""One thread per agent instance that turns Generate goals into feedback, off the executor."""
+import json
+import queue
+import threading
+import time
+from typing import Callable, Optional
+
+from async_agent_ros.action import Generate
+from async_agent_ros.core.chatml import Call, Parser, PromptFormat, Rejected, Remove, Renderer
+from async_agent_ros.core.chatml import Text
+from async_agent_ros.core.sentences import Cutting
+from async_agent_ros.core.words import Kind
+from async_agent_ros.llm.engine import Engine, EngineError, GenerationRequest, ModelMissingError
+from async_agent_ros.nodes.ledger_mirror import LedgerMirror
+
+_POLL_S = 0.02
+WARM_AFTER_S = 0.5
+"""Quiet time after a change of the head of the prompt, until it is prefilled ahead of need."""
+
+
+class EngineSlot:
+    """The engine, which a thread loads while the node already answers."""
+
+    def __init__(self):
+        self.engine: Optional[Engine] = None
+        self.error = ''
+        self.error_code = Generate.Result.ERROR_NONE
+        self.ready = threading.Event()
+        """Set when loading has ended, well or not."""
+
+    def load(self, make: Callable[[], Engine]) -> None:
+        """Make and load the engine; never raises: the error is kept for goals and diagnostics."""
+        try:
+            engine = make()
+            engine.load()
+            self.engine = engine
+        except ModelMissingError as error:
+            self.error, self.error_code = str(error), Generate.Result.ERROR_NO_MODEL
+        except Exception as error:
+            # whatever a library raises while it loads, the node goes on and tells it
+            known = isinstance(error, EngineError)
+            self.error = str(error) if known else f'the engine does not load: {error!r}'
+            self.error_code = Generate.Result.ERROR_NO_MODEL
+        self.ready.set()
+
+    def close(self) -> None:
+        """Free the weights."""
+        engine, self.engine = self.engine, None
+        if engine is not None:
+            engine.close()
+
+
+class Generation:
+    """A goal under way. `abort` ends it within a token; `reason` says why."""
+
+    def __init__(self, goal_handle, stamp: Callable[[], object]):
+        self.goal_handle = goal_handle
+        self.goal: Generate.Goal = goal_handle.request
+        self.abort = threading.Event()
+        self.result = Generate.Result(prefill_s=-1.0)
+        self.accepted_s = time.monotonic()
+        self._stamp = stamp
+
+    def feedback(self, kind: str, **fields) -> None:
+        """Publish one feedback message, at once and from this thread."""
+        self.goal_handle.publish_feedback(Generate.Feedback(
+            generation_id=self.goal.generation_id, epoch=self.goal.epoch,
+            index=self.result.feedback_count, kind=kind, stamp=self._stamp(), **fields))
+        self.result.feedback_count += 1
+
+    def publish(self, event) -> None:
+        """Publish what the parser found."""
+        feedback = Generate.Feedback
+        if isinstance(event, Text):
+            self.feedback(feedback.KIND_TEXT, text=event.text)
+        elif isinstance(event, Call):
+            self.feedback(feedback.KIND_CALL, call_id=event.id, name=event.name,
+                          arguments_json=json.dumps(event.arguments, ensure_ascii=False))
+        elif isinstance(event, Remove):
+            self.feedback(feedback.KIND_REMOVE, call_id=event.id)
+        elif isinstance(event, Rejected):
+            self.feedback(feedback.KIND_REJECTED, text=event.raw, reason=event.reason)
+
+    def end(self, finish_reason: str, error_code: int = 0, error_msg: str = '') -> None:
+        """Fill in the result."""
+        self.result.finish_reason = finish_reason
+        self.result.error_code, self.result.error_msg = error_code, error_msg
+
+
+class InstanceWorker:
+    """
+    Generates for one instance, one goal at a time, in its own thread.
+
+    `finished(generation)` is called in that thread when the result is filled in; `epoch()` gives
+    the epoch in force.
+    """
+
+    def __init__(self, instance: str, slot: EngineSlot, mirror: LedgerMirror,
+                 prompt_format: PromptFormat, *, epoch: Callable[[], int],
+                 now_ns: Callable[[], int], max_tokens: Callable[[], int],
+                 ledger_timeout_s: float, finished: Callable[[Generation], None], log):
+        self._instance = instance
+        self._slot = slot
+        self._mirror = mirror
+        self._format = prompt_format
+        self._epoch = epoch
+        self._now_ns = now_ns
+        self._max_tokens = max_tokens
+        self._ledger_timeout_s = ledger_timeout_s
+        self._finished = finished
+        self._log = log
+        self._renderer = Renderer(prompt_format, instance)
+        self._session = ''
+        self._newest_id = 0
+        self._warmed = ''
+        self._warming = threading.Event()
+        self._queue: 'queue.SimpleQueue[Optional[Generation]]' = queue.SimpleQueue()
+        self.current: Optional[Generation] = None
+        self._thread = threading.Thread(
+            target=self._work, name=f'generate {instance}', daemon=True)
+        self._thread.start()
+
+    def start(self, generation: Generation) -> None:
+        """Take the next goal; one that still runs is cut short, its successor has the slot."""
+        current, self.current = self.current, generation
+        if current is not None:
+            current.abort.set()
+        self._warming.set()
+        self._queue.put(generation)
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """End the thread and what it is doing."""
+        current = self.current
+        if current is not None:
+            current.abort.set()
+        self._warming.set()
+        self._queue.put(None)
+        self._thread.join(timeout_s)
+
+    def _work(self) -> None:
+        while True:
+            try:
+                generation = self._queue.get(timeout=WARM_AFTER_S)
+            except queue.Empty:
+                self._warm()
+                if not self._warm_later():
+                    generation = self._queue.get()
+                else:
+                    continue
+            if generation is None:
+                return
+            try:
+                self._generate(generation)
+            except Exception as error:
+                # a goal always gets its end, whatever a library did
+                self._log.error(f'generation {generation.goal.generation_id}: {error!r}')
+                generation.end('error', Generate.Result.ERROR_UNKNOWN, repr(error))
+            if self.current is generation:
+                self.current = None
+            self._finished(generation)
+
+    # -- a generation -----------------------------------------------------------------------------
+    def _generate(self, generation: Generation) -> None:
+        goal, abort = generation.goal, generation.abort
+        if goal.generation_id <= self._newest_id:
+            # ids rise in a session, so the manager may have begun another one
+            self._mirror.check_session(self._ledger_timeout_s, abort)
+        self._newest_id = goal.generation_id
+        while not self._slot.ready.wait(_POLL_S):
+            if abort.is_set():
+                break
+        if goal.epoch < self._epoch():
+            generation.end('aborted', Generate.Result.ERROR_STALE,
+                           f'epoch {goal.epoch} is over, {self._epoch()} is in force')
+        elif abort.is_set():
+            generation.end('aborted')
+        elif self._slot.engine is None:
+            generation.end('error', self._slot.error_code or Generate.Result.ERROR_NO_MODEL,
+                           self._slot.error or 'the engine is closed; configure the dispatcher')
+        elif not self._mirror.wait_for(goal.context_seq, self._ledger_timeout_s, abort):
+            if abort.is_set():
+                generation.end('aborted')
+            else:
+                generation.end(
+                    'error', Generate.Result.ERROR_LEDGER_GAP,
+                    f'the ledger is known to seq {self._mirror.next_seq}, but the goal needs '
+                    f'{goal.context_seq}; is dialog_manager alive and its get_ledger reachable?')
+        else:
+            self._stream(generation, self._prompt(goal.context_seq))
+
+    def _prompt(self, context_seq: int) -> str:
+        if self._session != self._mirror.session or self._renderer.next_seq > context_seq:
+            self._session = self._mirror.session
+            self._renderer = Renderer(self._format, self._instance)
+        self._renderer.feed(self._mirror.entries(self._renderer.next_seq, context_seq))
+        return self._renderer.prompt(self._now_ns())
+
+    def _stream(self, generation: Generation, prompt: str) -> None:
+        goal, result, abort = generation.goal, generation.result, generation.abort
+        request = GenerationRequest(
+            instance=goal.instance, prompt=prompt, max_tokens=goal.max_tokens or self._max_tokens(),
+            tools=tuple(self._renderer.tools.values()))
+        parser = Parser(self._format, Cutting())
+        first_s = last_s = 0.0
+        stream = self._slot.engine.stream(request, abort)
+        try:
+            for piece in stream:
+                last_s = time.monotonic()
+                if abort.is_set():
+                    break
+                if not first_s:
+                    first_s = last_s
+                    generation.feedback(Generate.Feedback.KIND_FIRST_TOKEN)
+                for event in parser.feed(piece):
+                    generation.publish(event)
+                if parser.done:
+                    break
+        except EngineError as error:
+            too_long = 'context' in str(error)
+            generation.end('error', Generate.Result.ERROR_CONTEXT_TOO_LONG if too_long
+                           else Generate.Result.ERROR_ENGINE, str(error))
+        except Exception as error:
+            generation.end('error', Generate.Result.ERROR_ENGINE, f'the engine failed: {error!r}')
+        finally:
+            if hasattr(stream, 'close'):
+                stream.close()
+        stats = request.stats
+        result.prompt_tokens, result.cached_tokens = stats.prompt_tokens, stats.cached_tokens
+        result.output_tokens = stats.output_tokens
+        if first_s:
+            result.prefill_s = first_s - generation.accepted_s
+            result.decode_s = last_s - first_s
+        if abort.is_set():
+            generation.end('aborted')
+        elif not result.error_code:
+            for event in parser.finish():
+                generation.publish(event)
+            generation.end('length' if stats.finish_reason == 'length' else 'stop')
+
+    # -- ahead of need ----------------------------------------------------------------------------
+    def _warm_later(self) -> bool:
+        """Whether the head may still change or wait for the engine: look again soon."""
+        engine = self._slot.engine
+        if self._slot.ready.is_set() and not hasattr(engine, 'warm'):
+            return False
+        return not self._begun()
+
+    def _begun(self) -> bool:
+        until = self._mirror.next_seq
+        return any(e.kind != Kind.SYSTEM for e in self._mirror.entries(0, until))
+
+    def _warm(self) -> None:
+        """Prefill the head of the prompt before anyone speaks: it is long and never changes."""
+        warm = getattr(self._slot.engine, 'warm', None)
+        if warm is None or self._begun():
+            return
+        head = Renderer(self._format, self._instance)
+        head.feed(self._mirror.entries(0, self._mirror.next_seq))
+        if not head.tools or head.text == self._warmed:
+            return
+        self._warming.clear()
+        try:
+            seconds = warm(self._instance, head.text, self._warming)
+        except Exception as error:
+            self._log.warning(f'the prompt could not be prefilled: {error!r}')
+            seconds = 0.0
+        self._warmed = head.text
+        if not self._warming.is_set():
+            self._log.info(f'the head of the prompt was prefilled in {seconds:.1f} s')
