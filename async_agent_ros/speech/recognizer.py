@@ -17,6 +17,7 @@ WINDOW_S = 10.0
 Seconds the encoder looks at. Whisper was trained on 30 s, but CTranslate2 takes less: 10 s cost a
 third of the time with the same errors; from 8 s down it begins to repeat itself.
 """
+_FULL_WINDOW_S = 30.0
 _PIECE_S = 9.0
 _MIN_PIECE_S = 5.0
 _HOP = 160
@@ -80,7 +81,7 @@ def reject_reason(text: str, *, no_speech: float, mean_logprob: float, speech_s:
     if no_speech > 0.6 and mean_logprob < -0.8:
         return f'no speech (probability {no_speech:.2f})'
     raw = text.encode()
-    if len(raw) > 48 and len(raw) / len(zlib.compress(raw)) > 2.4:
+    if repeats(text) and len(raw) > 48 and len(raw) / len(zlib.compress(raw)) > 2.4:
         return 'repeats itself'
     words = plain.split()
     if len(words) / max(speech_s, 0.3) > 9.0:
@@ -91,6 +92,15 @@ def reject_reason(text: str, *, no_speech: float, mean_logprob: float, speech_s:
     if _PHANTOMS.fullmatch(plain) and (no_speech > 0.25 or mean_logprob < -0.75):
         return 'known phantom of noise'
     return ''
+
+
+def repeats(text: str) -> bool:
+    """Return whether three or more words come twice in a row, or one word five times."""
+    words = re.findall(r"[\w']+", text.lower())
+    if any(words[i:i + 5] == words[i:i + 1] * 5 for i in range(len(words) - 4)):
+        return True
+    return any(words[i:i + n] == words[i + n:i + 2 * n]
+               for n in range(3, len(words) // 2 + 1) for i in range(len(words) - 2 * n + 1))
 
 
 def split_long(samples: np.ndarray) -> List[np.ndarray]:
@@ -171,7 +181,10 @@ class FasterWhisper:
         texts, logprobs, rejected = [], [], ''
         for piece in split_long(to_float(samples)):
             try:
-                text, logprob, no_speech = self._piece(piece)
+                text, logprob, no_speech = self._piece(piece, WINDOW_S)
+                if repeats(text):
+                    # The price of the short window, rarely: the full one knows better.
+                    text, logprob, no_speech = self._piece(piece, _FULL_WINDOW_S)
             except RuntimeError as error:
                 raise RecognizerError(f'the recogniser failed: {error}. Try the parameter '
                                       '`compute_device`: cpu') from None
@@ -188,8 +201,8 @@ class FasterWhisper:
             ' '.join(texts), min(1.0, confidence), self._language, '' if texts else rejected,
             time.perf_counter() - start)
 
-    def _piece(self, samples: np.ndarray):
-        frames = int(WINDOW_S * RATE) // _HOP
+    def _piece(self, samples: np.ndarray, window_s: float):
+        frames = int(window_s * RATE) // _HOP
         features = self._model.feature_extractor(samples)[:, :frames]
         if features.shape[1] < frames:
             features = np.pad(features, ((0, 0), (0, frames - features.shape[1])))
