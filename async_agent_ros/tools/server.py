@@ -8,6 +8,7 @@ from typing import Dict, Iterable, List, Optional, Union
 
 import rclpy
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
@@ -46,7 +47,8 @@ class ToolServer(Node):
         self.clock.on_jump(self._wake_jobs)
         self._tools_by_name: Dict[str, Tool] = {}
         self._action_servers: Dict[str, ActionServer] = {}
-        self._revision = 0
+        # Rises over restarts too, so that a restart is seen even before the lease is over.
+        self._revision = int(time.time())
         self._stopping = False
         self._outbox: 'queue.SimpleQueue' = queue.SimpleQueue()
         self._outbox_ready = self.create_guard_condition(self._deliver)
@@ -55,7 +57,9 @@ class ToolServer(Node):
         for item in tools:
             self._serve(item)
         self._announce()
-        self._announce_timer = self.create_timer(self.lease_s / 3.0, self._announce)
+        # A sign of life is due in real time, also when the ROS clock is simulated.
+        self._announce_timer = self.create_timer(self.lease_s / 3.0, self._announce,
+                                                 clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     @property
     def tools(self) -> List[Tool]:

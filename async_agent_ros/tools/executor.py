@@ -1,0 +1,281 @@
+"""CallExecutor: carries out CallCommands with ExecuteTool action clients, tells CallEvents."""
+import collections
+import time
+from typing import Callable, Dict, Optional, Tuple
+
+from action_msgs.msg import GoalStatus
+from rclpy.action import ActionClient
+from rclpy.callback_groups import CallbackGroup
+from rclpy.clock import Clock, ClockType
+
+from async_agent_ros.action import ExecuteTool
+from async_agent_ros.msg import CallCommand, CallEvent, ToolAnnouncement
+from async_agent_ros.tools import call_life
+from async_agent_ros.tools.call_life import CallLife, Stage
+from async_agent_ros.tools.msgs import ANNOUNCEMENTS
+
+TICK_S = 0.1
+"""Period of looking after calls; there is no timer while there are none."""
+
+LEASE_MARGIN_S = 0.25
+REMEMBER = 10_000
+"""Ended calls whose repeated EXECUTE is still recognised."""
+
+_STATUS = {GoalStatus.STATUS_SUCCEEDED: 'succeeded', GoalStatus.STATUS_CANCELED: 'cancelled',
+           GoalStatus.STATUS_ABORTED: 'aborted'}
+
+Key = Tuple[str, str]
+"""Session and call id."""
+
+
+class _Call:
+    """A call with what belongs to it on the ROS side."""
+
+    def __init__(self, command: CallCommand, life: CallLife):
+        self.command = command
+        self.life = life
+        self.goal_handle = None
+
+
+class _Server:
+    """A tool server that announced itself."""
+
+    def __init__(self, announcement: ToolAnnouncement, steady_s: float):
+        self.lease_s = announcement.lease_s
+        self.revision = announcement.revision
+        self.alive_s = steady_s
+        self.actions = {tool.action_name for tool in announcement.tools}
+
+
+class CallExecutor:
+    """
+    Executes calls for the dispatcher; at home in the thread of the node's executor.
+
+    handle() takes CallCommands; publish_event gets CallEvents: at most one ACCEPTED, any number
+    of FEEDBACK, exactly one ENDED per call. Action clients are made when a server announces
+    itself, so that the first call need not wait for discovery. Nothing here blocks.
+    """
+
+    def __init__(self, node, publish_event: Callable[[CallEvent], None], *,
+                 callback_group: Optional[CallbackGroup] = None,
+                 steady: Callable[[], float] = time.monotonic):
+        self._node = node
+        self._publish_event = publish_event
+        self._group = callback_group
+        self._steady = steady
+        self._log = node.get_logger().get_child('calls')
+        self._calls: Dict[Key, _Call] = {}
+        self._known: 'collections.OrderedDict[Key, None]' = collections.OrderedDict()
+        self._early_cancels: 'collections.OrderedDict[Key, None]' = collections.OrderedDict()
+        self._clients: Dict[str, ActionClient] = {}
+        self._servers: Dict[str, _Server] = {}
+        self._ticked_s = steady()
+        self._announcements = node.create_subscription(
+            ToolAnnouncement, 'tools', self._on_announcement, ANNOUNCEMENTS,
+            callback_group=callback_group)
+        # Patience with processes is real time, also when the ROS clock is simulated.
+        self._timer = node.create_timer(TICK_S, self._tick, callback_group=callback_group,
+                                        clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._timer.cancel()
+
+    @property
+    def running(self) -> Dict[str, str]:
+        """Call ids that have not ended, and the stage of each."""
+        return {key[1]: call.life.stage.value for key, call in self._calls.items()}
+
+    def handle(self, command: CallCommand) -> None:
+        """Take an order; a repeated one, and one about an ended call, changes nothing."""
+        key = (command.session, command.call_id)
+        if command.command == CallCommand.EXECUTE:
+            self._execute(key, command)
+        elif command.command == CallCommand.CANCEL:
+            call = self._calls.get(key)
+            if call is not None:
+                self._do(call, call.life.cancel(self._steady()))
+            elif key not in self._known:
+                _remember(self._early_cancels, key)
+        else:
+            self._log.error(f'call {command.call_id}: unknown command {command.command!r}; '
+                            'it is ignored')
+
+    def close(self, reason: str = 'the dispatcher stops') -> None:
+        """End every call as lost (those not begun as cancelled) and let go of the graph."""
+        for call in list(self._calls.values()):
+            self._do(call, call.life.close(reason))
+        self._node.destroy_timer(self._timer)
+        self._node.destroy_subscription(self._announcements)
+        for client in self._clients.values():
+            client.destroy()
+        self._clients.clear()
+
+    def _execute(self, key, command):
+        if key in self._known:
+            return
+        _remember(self._known, key)
+        call = _Call(command, CallLife(
+            command.name, command.action_name, command.timeout_s,
+            now_s=self._now_s(), steady_s=self._steady()))
+        if not self._calls:
+            self._ticked_s = self._steady()
+            self._timer.reset()
+        self._calls[key] = call
+        if key in self._early_cancels:
+            del self._early_cancels[key]
+            self._do(call, call.life.cancel(self._steady()))
+            return
+        try:
+            self._client(command.action_name)
+        except Exception as error:    # e.g. a name that is none; said, not raised
+            self._do(call, call.life.failed(
+                f'{command.action_name!r} cannot be called: {error}', self._steady()))
+            return
+        self._look_after(call)
+
+    def _client(self, action_name) -> ActionClient:
+        client = self._clients.get(action_name)
+        if client is None:
+            client = ActionClient(self._node, ExecuteTool, action_name,
+                                  callback_group=self._group)
+            self._clients[action_name] = client
+        return client
+
+    # Servers
+
+    def _on_announcement(self, announcement):
+        old = self._servers.get(announcement.server)
+        if announcement.stopping:
+            # Its calls get their results, or vanish with it: tick() sees which.
+            self._servers.pop(announcement.server, None)
+            self._drop_clients(old.actions if old else ())
+            return
+        server = _Server(announcement, self._steady())
+        self._servers[announcement.server] = server
+        if old is not None and old.actions != server.actions:
+            self._drop_clients(old.actions - server.actions)
+        for action_name in server.actions:
+            try:
+                self._client(action_name)
+            except Exception as error:
+                self._log.error(f'{announcement.server} announces a tool at {action_name!r}, '
+                                f'which cannot be called: {error}')
+        if old is not None and old.revision != server.revision:
+            # Perhaps a new process under the old name, before the old one counted as dead.
+            for call in list(self._calls.values()):
+                if call.command.action_name in old.actions:
+                    self._do(call, call.life.server_changed())
+
+    def _drop_clients(self, action_names):
+        used = {call.command.action_name for call in self._calls.values()}
+        for action_name in set(action_names) - used:
+            client = self._clients.pop(action_name, None)
+            if client is not None:
+                client.destroy()
+
+    # Time
+
+    def _tick(self):
+        steady_s = self._steady()
+        stalled_s = steady_s - self._ticked_s - 2 * TICK_S
+        self._ticked_s = steady_s
+        for name, server in list(self._servers.items()):
+            if stalled_s > 0.0:
+                # This process stood still: announcements may wait unread behind this timer.
+                server.alive_s += stalled_s
+            if server.lease_s > 0.0 and (
+                    steady_s - server.alive_s > server.lease_s + LEASE_MARGIN_S):
+                self._lose(name, server)
+        for call in list(self._calls.values()):
+            self._look_after(call)
+        if not self._calls:
+            self._timer.cancel()
+
+    def _lose(self, name, server):
+        del self._servers[name]
+        for call in list(self._calls.values()):
+            if call.command.action_name in server.actions:
+                self._do(call, call.life.server_lost(
+                    f'the tool server {name} is gone: no sign of life for '
+                    f'{server.lease_s:g} s'))
+        self._drop_clients(server.actions)
+
+    def _look_after(self, call):
+        client = self._clients.get(call.command.action_name)
+        handle = call.goal_handle
+        self._do(call, call.life.tick(
+            self._now_s(), self._steady(),
+            server_ready=client is not None and client.server_is_ready(),
+            done=handle is not None and handle.status in _STATUS))
+
+    def _now_s(self):
+        return self._node.get_clock().now().nanoseconds * 1e-9
+
+    # Actions of the call's life
+
+    def _do(self, call, actions):
+        for action in actions:
+            try:
+                self._do_one(call, action)
+            except Exception as error:
+                self._log.error(f'call {call.command.call_id}: {error!r}')
+                if isinstance(action, call_life.SendGoal):
+                    self._do(call, call.life.failed(str(error), self._steady()))
+
+    def _do_one(self, call, action):
+        if isinstance(action, call_life.SendGoal):
+            goal = ExecuteTool.Goal(session=call.command.session, call_id=call.command.call_id,
+                                    arguments_json=call.command.arguments_json)
+            self._then(call, self._client(call.command.action_name).send_goal_async(
+                goal, feedback_callback=self._guard(call, self._on_feedback)),
+                self._on_goal_response)
+        elif isinstance(action, call_life.CancelGoal):
+            self._then(call, call.goal_handle.cancel_goal_async(), None)
+        elif isinstance(action, call_life.RequestResult):
+            self._then(call, call.goal_handle.get_result_async(), self._on_result)
+        elif isinstance(action, call_life.Accepted):
+            self._tell(call, CallEvent.ACCEPTED)
+        elif isinstance(action, call_life.Feedback):
+            self._tell(call, CallEvent.FEEDBACK, progress=action.progress, text=action.text)
+        else:
+            self._calls.pop((call.command.session, call.command.call_id), None)
+            self._tell(call, CallEvent.ENDED, status=str(action.status),
+                       error_code=int(action.error_code), error_msg=action.error_msg,
+                       result_json=action.result_json)
+
+    def _tell(self, call, event, **fields):
+        self._publish_event(CallEvent(
+            event=event, call_id=call.command.call_id,
+            stamp=self._node.get_clock().now().to_msg(), **fields))
+
+    def _then(self, call, future, callback):
+        future.add_done_callback(self._guard(
+            call, lambda call, done: callback(call, done.result()) if callback else done.result()))
+
+    def _guard(self, call, callback):
+        """Return a callback that never raises: an exception in one can end the process."""
+        def guarded(argument):
+            try:
+                callback(call, argument)
+            except Exception as error:
+                self._log.error(f'call {call.command.call_id}: {error!r}')
+        return guarded
+
+    def _on_goal_response(self, call, goal_handle):
+        if call.life.stage is Stage.SENT and goal_handle.accepted:
+            call.goal_handle = goal_handle
+        self._do(call, call.life.goal_response(goal_handle.accepted, self._steady()))
+
+    def _on_feedback(self, call, message):
+        feedback = message.feedback
+        self._do(call, call.life.feedback(feedback.progress, feedback.text, self._steady()))
+
+    def _on_result(self, call, response):
+        result = response.result
+        self._do(call, call.life.result(
+            _STATUS.get(response.status, 'unknown'), result.error_code, result.error_msg,
+            result.result_json))
+
+
+def _remember(known, key):
+    known[key] = None
+    while len(known) > REMEMBER:
+        known.popitem(last=False)
