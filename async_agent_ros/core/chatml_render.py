@@ -3,7 +3,7 @@ Ledger entries to ChatML, incrementally: a new entry only appends, so a KV cache
 
 The text is a list of messages. Only two things change a message that stands: entries of a
 generation that is still open, and an `interrupt`, which takes back what nobody heard. The calls
-that run now are shown in a block after everything else, which is not kept.
+that run now are shown in a block before the unanswered messages, which is not kept.
 """
 import json
 import re
@@ -295,15 +295,21 @@ class Renderer:
         lines.append(settings.rules.format(marker=settings.call_marker))
         lines += [settings.tools_header, *map(tool_line, specs)] if specs else [settings.no_tools]
         text = self._message('system', escape('\n'.join(lines)), self._first_ns or 0)
+        examples: List[Tuple[str, str]] = []
         for role, content in example_messages(settings, specs):
             if role == 'call':
                 role, content = 'assistant', self.call_line(
                     '', content['name'], content.get('arguments', {}))
-            elif not isinstance(content, str):
-                content = dumps(content)
-            # examples stand before the session: their clock is its zero
-            text += self._message(role, escape(content), self._first_ns or 0)
-        return text
+            else:
+                content = escape(content if isinstance(content, str) else dumps(content))
+            if role == 'assistant' and examples and examples[-1][0] == role:
+                # text and calls in a row are one message, as a generation writes it
+                examples[-1] = (role, f'{examples[-1][1]}\n{content}')
+            else:
+                examples.append((role, content))
+        # examples stand before the session: their clock is its zero
+        return text + ''.join(
+            self._message(role, content, self._first_ns or 0) for role, content in examples)
 
     # -- reading ----------------------------------------------------------------------------------
     @property
@@ -326,10 +332,18 @@ class Renderer:
         """
         Return the prompt of a generation: messages, running calls, the assistant's header.
 
+        The running calls stand before what has not been answered yet: a model answers what it
+        read last, and with the block there it told the progress instead of answering.
         `now_ns` (ROS time) dates the running calls; None: the newest entry's stamp.
         """
         now_ns = self._last_ns if now_ns is None else now_ns
-        return self.text + self._running_block(now_ns) + self._header('assistant', now_ns)
+        answered = len(self._messages)
+        while answered > 1 and not self._messages[answered - 1].parts:
+            answered -= 1
+        head = self._head() if self._head_open else ''
+        return ''.join((
+            head, *(m.text for m in self._messages[:answered]), self._running_block(now_ns),
+            *(m.text for m in self._messages[answered:]), self._header('assistant', now_ns)))
 
     def _running_block(self, now_ns: int) -> str:
         if not self.running:

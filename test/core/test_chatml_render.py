@@ -154,7 +154,9 @@ def test_one_generation_is_one_message_and_what_came_between_follows():
     book.add(Kind.USER, 'Fast!')
     book.add(Kind.ASSISTANT, 'Bye.', generation_id=1)
     book.end()
-    assert render(book.entries).split('Go.<|im_end|>\n')[1].startswith(
+    renderer = Renderer()
+    renderer.feed(book.entries)
+    assert renderer.text.split('Go.<|im_end|>\n')[1].startswith(
         '<|im_start|>assistant\nI go.\n'
         'CALL {"name": "navigate_to", "arguments": {"room": "hall"}}\nBye.<|im_end|>\n'
         '<|im_start|>user 5.0s\nFast!<|im_end|>\n')
@@ -175,7 +177,7 @@ def test_model_output_is_rendered_as_it_was_written():
     assert render(book.entries).startswith(prompt + output + '<|im_end|>\n')
 
 
-def test_running_calls_stand_last_with_time_and_progress_and_are_not_kept():
+def test_running_calls_stand_before_what_is_unanswered_and_are_not_kept():
     book = Book().head(GO)
     book.add(Kind.USER, 'Go.')
     book.call('c1')
@@ -187,10 +189,10 @@ def test_running_calls_stand_last_with_time_and_progress_and_are_not_kept():
     book.add(Kind.USER, 'How is your battery?')
     renderer = Renderer()
     renderer.feed(book.entries)
-    tail = renderer.prompt().split('How is your battery?<|im_end|>\n')[1]
-    assert '"room": "hall"}}: running for 5 s, 2.1 m left.' in tail
-    assert 'do not call them again, do not invent their results' in tail
-    assert tail.endswith('<|im_start|>assistant\n')
+    block, tail = renderer.prompt().split('How is your battery?')
+    assert '"room": "hall"}}: running for 5 s, 2.1 m left.' in block
+    assert 'do not call them again, do not invent their results' in block
+    assert tail == '<|im_end|>\n<|im_start|>assistant\n'
     assert '2.1 m left' not in renderer.kept
     book.result('c1')
     assert 'still running' not in render(book.entries)
