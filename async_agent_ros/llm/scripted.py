@@ -43,7 +43,7 @@ class Situation:
         since = messages[last + 1:]
         notes = [text for role, text in since if role == 'notification']
         users = [text for role, text in since if role == 'user']
-        running = notes.pop() if notes and not notes[-1].startswith('{') else ''
+        running = notes.pop() if notes and not _is_json(notes[-1]) else ''
         return cls(prompt, users[-1] if users else '', tuple(notes), running)
 
 
@@ -165,6 +165,14 @@ class ScriptedEngine:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _rule(path: pathlib.Path, number: int, value: Any) -> Rule:

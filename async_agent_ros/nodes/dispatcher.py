@@ -113,12 +113,12 @@ class DispatcherNode(LifecycleNode):
 
     def _make_engine(self):
         value = self._value
-        script = value('script') or str(share_directory() / 'config' / 'scripted_demo.yaml')
+        script = value('script') or str(config_file('scripted_demo.yaml'))
         key = value('api_key_env')
         return factory.make_engine(
             value('engine'), model=value('model'), device=value('device'),
             temperature=value('temperature'), threads=value('threads'),
-            context_tokens=value('context_tokens'), call_marker=self._format.call_marker + ' ',
+            context_tokens=value('context_tokens'), call_marker=self._format.call_marker,
             base_url=value('base_url'), api_key_env=key, api_key=os.environ.get(key, ''),
             prefix_folder=value('prefix_folder'), script=script)
 
@@ -234,9 +234,16 @@ class DispatcherNode(LifecycleNode):
         return node_base.WARN, 'the language model is loading', values
 
 
+def config_file(name: str) -> pathlib.Path:
+    """Return the path of a file of the package's configuration."""
+    # an editable install runs the source tree's modules, so its configuration belongs to them
+    source = pathlib.Path(__file__).resolve().parents[2] / 'config' / name
+    return source if source.is_file() else share_directory() / 'config' / name
+
+
 def load_format(path: str = '') -> PromptFormat:
     """Read the `format` of a prompt file; raises OSError or ValueError naming what is wrong."""
-    file = pathlib.Path(path).expanduser() if path else share_directory() / 'config/prompt.yaml'
+    file = pathlib.Path(path).expanduser() if path else config_file('prompt.yaml')
     if not path and not file.is_file():
         return PromptFormat()
     try:
