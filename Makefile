@@ -94,9 +94,11 @@ $(DONE)/package: $(INTERFACES) $(INSTALLED) CMakeLists.txt setup.py pyproject.to
 	  -q --no-build-isolation --no-deps -e .
 	@touch $@
 
-# torch first and by itself, so that the CPU build wins.
+# torch first and by itself, from the index of its CPU builds where that can be reached.
 $(DONE)/test: requirements/test.txt $(PINS) $(DONE)/run
-	@$(INSTALL) 'torch, for the tests of the engine transformers (about 200 MB)' \
-	  --extra-index-url $(TORCH_INDEX) $(shell grep '^torch==' requirements/test.txt)
+	@extra=(); if python -c 'import sys, urllib.request as r; r.urlopen(sys.argv[1], timeout=10)' \
+	  '$(TORCH_INDEX)/torch/' 2>/dev/null; then extra=(--extra-index-url '$(TORCH_INDEX)'); fi; \
+	$(INSTALL) 'torch, for the tests of the engine transformers (about 200 MB)' \
+	  "$${extra[@]}" "$$(grep '^torch==' requirements/test.txt)"
 	@$(INSTALL) 'test tools' -r requirements/test.txt
 	@touch $@

@@ -14,6 +14,7 @@ from typing import Any, List, Mapping, Optional, Tuple
 PACKAGE = 'async_agent_ros'
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
 SPEECH_NODES = ('asr', 'tts')
+LIVE_AUDIO = ('device', 'topic')
 ALL_NODES = ('asr', 'tts', 'dialog_manager', 'dispatcher', 'sim_robot')
 
 
@@ -189,10 +190,12 @@ def selected_nodes(settings: Settings) -> Tuple[str, ...]:
     return tuple(n for n in ALL_NODES if n in names and (n != 'sim_robot' or settings.sim_robot))
 
 
-def agent_nodes(settings: Optional[Settings] = None) -> Tuple[NodeSpec, ...]:
+def agent_nodes(settings: Optional[Settings] = None,
+                more: Optional[Mapping[str, Mapping[str, Any]]] = None) -> Tuple[NodeSpec, ...]:
     """
     Return the nodes of the agent for these settings.
 
+    `more` holds further parameters by node name; they win over settings and file.
     Raises BringupError when a setting is wrong or the parameter file is not there.
     """
     settings = settings or Settings()
@@ -207,7 +210,8 @@ def agent_nodes(settings: Optional[Settings] = None) -> Tuple[NodeSpec, ...]:
         raise BringupError(f'params_file is {params_file!r}: there is no such file')
     return tuple(
         NodeSpec(executable=name, namespace=settings.namespace, params_file=params_file,
-                 parameters=_parameters(name, settings), log_level=settings.log_level)
+                 parameters={**_parameters(name, settings), **(more or {}).get(name, {})},
+                 log_level=settings.log_level)
         for name in selected_nodes(settings))
 
 
@@ -218,19 +222,17 @@ def _parameters(name, settings):
         values['use_sim_time'] = True
     if name in ('asr', 'tts', 'dispatcher'):
         values['autostart'] = settings.autostart
-    if name == 'asr':
-        values.update(_audio('source', settings.audio_in))
-    if name == 'tts':
-        values.update(_audio('sink', settings.audio_out))
+    if name == 'asr' and settings.audio_in:
+        values.update({'source': settings.audio_in} if settings.audio_in in LIVE_AUDIO else
+                      {'source': 'wav', 'wav_file': _absolute(settings.audio_in)})
+    if name == 'tts' and settings.audio_out:
+        values.update({'sinks': [settings.audio_out]} if settings.audio_out in LIVE_AUDIO else
+                      {'sinks': ['wav'], 'wav_file': _absolute(settings.audio_out)})
     if name == 'dispatcher':
         values.update({key: value for key in ('engine', 'model', 'device')
                        if (value := getattr(settings, key))})
     return values
 
 
-def _audio(parameter, where):
-    if not where:
-        return {}
-    if where in ('device', 'topic'):
-        return {parameter: where}
-    return {parameter: 'file', 'file': str(pathlib.Path(where).expanduser().resolve())}
+def _absolute(path):
+    return str(pathlib.Path(path).expanduser().resolve())

@@ -6,11 +6,18 @@ what=$1
 shift
 here=$(dirname "$0")
 echo "==> $what"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 for pause_s in 5 20 0; do
-  python -m pip install --disable-pip-version-check --retries 8 --timeout 60 \
-    --constraint "$here/constraints.txt" "$@" 2>&1 | grep --line-buffered -v \
-    -e '^Requirement already satisfied' -e '^Looking in ' -e '^Constraints are' -e "^WARNING: Location 'file:"
-  [ "${PIPESTATUS[0]}" = 0 ] && exit 0
+  pip=(python -m pip install --retries 8 --timeout 60 --constraint "$here/constraints.txt" "$@")
+  if [ -t 1 ]; then
+    "${pip[@]}" && exit 0    # pip's own progress bars
+  else
+    # Of pip's chatter, what says that something large is on its way.
+    "${pip[@]}" 2>&1 | tee "$log" | grep --line-buffered -E '^ *(Downloading|Using cached) .*[0-9] (MB|GB)\)'
+    [ "${PIPESTATUS[0]}" = 0 ] && exit 0
+    tail -n 40 "$log" >&2
+  fi
   [ $pause_s = 0 ] && break
   echo "that failed; trying again in $pause_s s" >&2
   sleep $pause_s
