@@ -6,7 +6,7 @@ import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Optional, Protocol, Union
+from typing import List, Protocol, Union
 
 import numpy as np
 
@@ -221,11 +221,12 @@ class FasterWhisper:
         self._model = self._tokenizer = None
 
 
-def make_recognizer(model: str, find, **options) -> Optional[FasterWhisper]:
+def make_recognizer(model: str, find, **options) -> FasterWhisper:
     """
     Return the recogniser for a model name or a folder.
 
     `find` resolves a name to a folder (async_agent_ros.models.find) and may raise its own error.
     """
     path = Path(os.path.expanduser(model))
-    return FasterWhisper(path if path.is_dir() else find(model), **options)
+    is_path = path.is_dir() or os.sep in model
+    return FasterWhisper(path if is_path else find(model), **options)

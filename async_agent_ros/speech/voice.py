@@ -293,4 +293,6 @@ def make_voice(voice: str, find, settings: VoiceSettings = VoiceSettings(), *,
     if voice == 'hibari' or voice.startswith('hibari:'):
         return HibariVoice(voice.partition(':')[2], settings)
     path = Path(os.path.expanduser(voice))
-    return PiperVoice(path if path.exists() else find(voice), settings, threads=threads)
+    if path.exists() or os.sep in voice or voice.endswith('.onnx'):
+        return PiperVoice(path, settings, threads=threads)
+    return PiperVoice(find(voice), settings, threads=threads)
