@@ -164,7 +164,8 @@ class DispatcherNode(LifecycleNode):
         return self._workers[instance]
 
     def _on_accepted(self, goal_handle) -> None:
-        generation = Generation(goal_handle, lambda: self.get_clock().now().to_msg())
+        generation = Generation(goal_handle, lambda: self.get_clock().now().to_msg(),
+                                heard=self._has_listener)
         self._running[bytes(goal_handle.goal_id.uuid)] = generation
         self._counts['generations'] += 1
         if self._active:
@@ -173,6 +174,9 @@ class DispatcherNode(LifecycleNode):
             generation.end('error', Generate.Result.ERROR_ENGINE,
                            'the dispatcher is not active; activate it (lifecycle)')
             goal_handle.execute()
+
+    def _has_listener(self) -> bool:
+        return self.count_subscribers('generate/_action/feedback') > 0
 
     def _on_finished(self, generation: Generation) -> None:
         # in the instance's thread; the executor runs _send_result next

@@ -14,6 +14,9 @@ from async_agent_ros.llm.engine import Engine, EngineError, GenerationRequest, M
 from async_agent_ros.nodes.ledger_mirror import LedgerMirror
 
 _POLL_S = 0.02
+MATCH_TIMEOUT_S = 0.4
+"""Longest wait for the client's subscription to the feedback of its goal."""
+
 WARM_AFTER_S = 0.5
 """Quiet time after a change of the head of the prompt, until it is prefilled ahead of need."""
 
@@ -53,20 +56,32 @@ class EngineSlot:
 class Generation:
     """A goal under way. `abort` ends it within a token; `reason` says why."""
 
-    def __init__(self, goal_handle, stamp: Callable[[], object]):
+    def __init__(self, goal_handle, stamp: Callable[[], object],
+                 heard: Callable[[], bool] = lambda: True):
+        """Take over a goal; `heard` tells whether anyone is connected to the feedback."""
         self.goal_handle = goal_handle
         self.goal: Generate.Goal = goal_handle.request
         self.abort = threading.Event()
         self.result = Generate.Result(prefill_s=-1.0)
         self.accepted_s = time.monotonic()
         self._stamp = stamp
+        self._heard = heard
 
     def feedback(self, kind: str, **fields) -> None:
         """Publish one feedback message, at once and from this thread."""
+        if not self.result.feedback_count:
+            self._wait_for_client()
         self.goal_handle.publish_feedback(Generate.Feedback(
             generation_id=self.goal.generation_id, epoch=self.goal.epoch,
             index=self.result.feedback_count, kind=kind, stamp=self._stamp(), **fields))
         self.result.feedback_count += 1
+
+    def _wait_for_client(self) -> None:
+        # Right after discovery a goal can arrive before its client's subscription to the feedback
+        # is matched; what is published then is lost for ever.
+        deadline_s = time.monotonic() + MATCH_TIMEOUT_S
+        while not self._heard() and time.monotonic() < deadline_s and not self.abort.is_set():
+            self.abort.wait(_POLL_S)
 
     def publish(self, event) -> None:
         """Publish what the parser found."""

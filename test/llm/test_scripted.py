@@ -51,7 +51,7 @@ def test_demo_stops_the_running_call(demo):
     tail = prompt(('user', 'Stop!'), ('notification', running))
     assert 'CALL' not in demo.answer(tail)
     output = demo.answer(tools + tail)
-    assert 'CALL {"name": "cancel", "arguments": {"tool": "navigate_to"}}' in output
+    assert 'CALL {"name": "cancel", "arguments": {"call": "navigate_to"}}' in output
 
 
 def test_demo_answers_first_and_then_tells_the_result(demo):
