@@ -120,7 +120,7 @@ class Situation:
 
 
 NAV, BATTERY, POSE, LOOK = 'navigate_to', 'get_battery', 'get_pose', 'look_around'
-UNTRUE_ARRIVAL = r'\b(have|has|\'ve) (now )?(arrived|reached)|^arrived|\bi am (now )?(in|at) the'
+UNTRUE_ARRIVAL = r'\bdone\b|it took|\b(have|has|\'ve) (now )?(arrived|reached)|^arrived|\bi am (now )?(in|at) the'
 REFUSAL = (r"\b(can(no|')t|can not|cannot|unable|not able|no tool|don't have|do not have|"
            r"don't know|do not know|not equipped|sorry|not possible|only)\b")
 
@@ -374,7 +374,11 @@ def run_one(engine, situation: Situation, persona: str, prompt_format: PromptFor
     """Put one situation to the engine."""
     scene = situation.build(Scene(specs, persona))
     renderer = Renderer(prompt_format)
-    renderer.feed(scene.entries)
+    # what came before was read while it happened: only the last event is new to the model
+    renderer.feed(scene.entries[:-1])
+    if renderer.kept:
+        list(engine.stream(GenerationRequest('main', renderer.kept, 1), threading.Event()))
+    renderer.feed(scene.entries[-1:])
     request = GenerationRequest('main', renderer.prompt(int((scene.clock_s + 0.5) * S)), 160,
                                 tools=tuple(specs) if constrained else ())
     parser, first_s, output, started = Parser(prompt_format), -1.0, '', time.monotonic()

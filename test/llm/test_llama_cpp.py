@@ -14,7 +14,7 @@ pytest.importorskip('xllamacpp', reason='pip install xllamacpp')
 from async_agent_ros.llm.llama_cpp import LlamaCppEngine  # noqa: E402
 
 MODEL = 'smollm2-135m'
-LONG = 'The red box is on the table. ' * 100
+LONG = 'The red box is on the table. ' * 50
 TOOLS = (ToolSpec('get_battery'), ToolSpec('navigate_to', arguments_schema={
     'type': 'object', 'required': ['place'],
     'properties': {'place': {'type': 'string', 'enum': ['kitchen', 'office']}}}))
