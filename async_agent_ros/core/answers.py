@@ -3,6 +3,8 @@ from async_agent_ros.core import calls, effects, turns
 from async_agent_ros.core.state import Answer, Cut, KernelState, Segment, Stretch
 from async_agent_ros.core.words import Error, Kind, Scope, Status
 
+MOST_DOUBLINGS = 5
+
 
 # -- start ----------------------------------------------------------------------------------------
 def start_if_due(s: KernelState) -> None:
@@ -119,6 +121,7 @@ def on_generation_ended(s: KernelState, event) -> None:
     answer.finish = {'finish_reason': event.finish_reason, 'error_code': event.error_code,
                      'error_msg': event.error_msg, 'output_tokens': event.output_tokens}
     if event.error_code == Error.NONE and event.finish_reason in ('stop', 'length'):
+        s.failures = 0
         calls.commit_pending(s, answer)
         return
     calls.retract_pending(s, answer.generation_id, 'the generation failed')
@@ -130,8 +133,7 @@ def fail(s: KernelState, answer: Answer, event) -> None:
     end(s, answer, Status.FAILED)
     if event.error_code in (Error.NO_DISPATCHER, Error.STALE):
         s.waiting = list(answer.waiting) + s.waiting
-        s.retrying = True
-        s.set_timer('retry', s.settings.retry_s)
+        retry_later(s)
         return
     s.append(Kind.NOTIFICATION, {'text': event.error_msg or 'generation aborted',
                                  'error_code': event.error_code}, name='error')
@@ -154,8 +156,14 @@ def lose_active(s: KernelState) -> None:
     end(s, answer, Status.LOST)
     if not answer.has_text:
         s.waiting = list(answer.waiting) + s.waiting
+    retry_later(s)
+
+
+def retry_later(s: KernelState) -> None:
+    """Ask again after a while that doubles with every failure in a row."""
     s.retrying = True
-    s.set_timer('retry', s.settings.retry_s)
+    s.set_timer('retry', s.settings.retry_s * 2 ** min(s.failures, MOST_DOUBLINGS))
+    s.failures += 1
 
 
 def end(s: KernelState, answer: Answer, status: Status) -> None:

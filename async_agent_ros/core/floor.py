@@ -66,7 +66,7 @@ def on_peer_changed(s: KernelState, event) -> None:
     """Free what only a vanished node could have ended."""
     if event.alive:
         if event.peer == 'dispatcher':
-            s.retrying = False
+            s.retrying, s.failures = False, 0
             s.clear_timer('retry')
         return
     if event.peer == 'asr':

@@ -211,6 +211,8 @@ class KernelState:
     """Words of the person that enter the ledger after what they cut off."""
     cut: Optional[Cut] = None
     retrying: bool = False
+    failures: int = 0
+    """Generations in a row that no dispatcher took."""
     turns: Dict[str, Turn] = field(default_factory=dict)
     out: List[effects.Effect] = field(default_factory=list)
 

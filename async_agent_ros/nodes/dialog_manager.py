@@ -56,7 +56,7 @@ class DialogManager(Node):
         self._open_journal(Path(ledger_dir or '~/.local/state/async_agent_ros').expanduser(),
                            resume, sync)
         self._work = self.create_guard_condition(self._drain)
-        self._timers = TimerQueue(
+        self._timer_queue = TimerQueue(
             self, lambda t: self.post(events.TimerFired(self._now(), timer_id=t)))
         self._servers = ToolServers(self.post, self._now, self.get_logger().warning)
         self._generate = GenerateClient(self, self.post, self._now)
@@ -225,9 +225,9 @@ class DialogManager(Node):
         elif isinstance(effect, effects.Generate):
             self._generate.start(effect)
         elif isinstance(effect, effects.SetTimer):
-            self._timers.set(effect.timer_id, effect.at_ns)
+            self._timer_queue.set(effect.timer_id, effect.at_ns)
         elif isinstance(effect, effects.ClearTimer):
-            self._timers.clear(effect.timer_id)
+            self._timer_queue.clear(effect.timer_id)
         elif isinstance(effect, effects.StateChanged):
             self._state_pub.publish(
                 convert.state_to_msg(self._kernel.state, to_time(self._now())))

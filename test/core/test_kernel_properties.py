@@ -1,0 +1,294 @@
+"""The rules of the design, for any order of events: hypothesis plays the world."""
+from collections import Counter
+
+from hypothesis import given, settings, strategies as st
+from kernel_world import generates, of, SERVER, TOOLS, World
+
+from async_agent_ros.core import effects, events
+from async_agent_ros.core.replay import first_difference, replay
+from async_agent_ros.core.settings import Settings
+from async_agent_ros.core.words import Effect, Kind
+
+# Commands as plain data; what they point at (which call, which segment) is chosen by index when
+# they are played, so that most are plausible, and some come too late, twice or for nobody.
+TEXTS = ('drive to the kitchen', 'stop', 'mm-hm', 'yes', 'no', 'what is it', '')
+NUMBER = st.integers(0, 5)
+MOVES = st.one_of(
+    st.tuples(st.just('say'), st.sampled_from(TEXTS)),
+    st.tuples(st.just('converse'), st.sampled_from(TEXTS), st.booleans()),
+    st.tuples(st.just('speech_started'), NUMBER),
+    st.tuples(st.just('speech_stopped'), NUMBER),
+    st.tuples(st.just('transcript'), NUMBER, st.sampled_from(TEXTS), st.booleans()),
+    st.tuples(st.just('text'), st.sampled_from(('Well, ', 'I am there. ', 'Sure?')), NUMBER),
+    st.tuples(st.just('call'), st.sampled_from((*TOOLS, 'cancel', 'fly')),
+              st.sampled_from(('', 'c1', 'c2', 'c9')), NUMBER),
+    st.tuples(st.just('remove'), st.sampled_from(('c1', 'c2', 'c9'))),
+    st.tuples(st.just('rejected')),
+    st.tuples(st.just('finish'), st.sampled_from((0, 0, 0, 601, 602, 606)), NUMBER),
+    st.tuples(st.just('progress'), NUMBER, st.sampled_from(
+        ('started', 'playing', 'paused', 'finished', 'stopped', 'failed')), st.integers(0, 20)),
+    st.tuples(st.just('accepted'), NUMBER),
+    st.tuples(st.just('feedback'), NUMBER),
+    st.tuples(st.just('ended'), NUMBER, st.sampled_from(
+        ('succeeded', 'failed', 'cancelled', 'lost', 'nonsense'))),
+    st.tuples(st.just('interrupt'), st.sampled_from(('speech', 'motion', 'all', 'odd'))),
+    st.tuples(st.just('timer'), NUMBER),
+    st.tuples(st.just('peer'), st.sampled_from(('asr', 'tts', 'dispatcher')), st.booleans()),
+    st.tuples(st.just('server_lost')), st.tuples(st.just('server_back')),
+    st.tuples(st.just('storage'), st.booleans()),
+    st.tuples(st.just('restart')),
+)
+
+
+def pick(ids, number):
+    """Return one of the ids, or one that does not exist."""
+    ids = sorted(ids)
+    return ids[number % len(ids)] if ids and number < 5 else None
+
+
+class Player:
+    """Plays moves and checks the rules after every step."""
+
+    def __init__(self, **options):
+        self.world = World(Settings(max_chain=1000, **options))
+        self.timers = {}
+        self.executed = Counter()
+        self.released = {}
+        self.generations = {}
+        self.restarts = 0
+        self.requests = 0
+        for out in self.world.effects:
+            self.check(None, out)
+
+    def play(self, move):
+        event, out = self._play(*move)
+        self.check(event, out)
+
+    def _step(self, kind, **fields):
+        out = self.world.step(kind, **fields)
+        return self.world.events[-1], out
+
+    def _play(self, name, *args):
+        world, state = self.world, self.world.state
+        current = {'generation_id': state.active or 99, 'epoch': state.epoch}
+        if name == 'say':
+            return self._step(events.UserText, text=args[0])
+        if name == 'converse':
+            self.requests += 1
+            return self._step(events.UserText, text=args[0], source='converse',
+                              request_id=f'r{self.requests}', wait_for_calls=args[1])
+        if name in ('speech_started', 'speech_stopped'):
+            kind = events.SpeechStarted if name == 'speech_started' else events.SpeechStopped
+            return self._step(kind, utterance_id=f'u{args[0]}')
+        if name == 'transcript':
+            return self._step(events.TranscriptUpdated, utterance_id=f'u{args[0]}', text=args[1],
+                              final=args[2])
+        if name == 'text':
+            if args[1] == 5:
+                current = {'generation_id': 1, 'epoch': 0}
+            return self._step(events.TextGenerated, text=args[0], **current)
+        if name == 'call':
+            arguments = {} if args[2] == 5 else {'place': 'kitchen'}
+            if args[0] == 'cancel':
+                arguments = {'call': pick(state.calls, args[2]) or 'navigate_to'}
+            if args[0] == 'get_battery':
+                arguments = {}
+            return self._step(events.CallGenerated, name=args[0], call_id=args[1],
+                              arguments=arguments, **current)
+        if name == 'remove':
+            return self._step(events.CallRemoved, call_id=args[0], **current)
+        if name == 'rejected':
+            return self._step(events.OutputRejected, raw='CALL {', reason='broken', **current)
+        if name == 'finish':
+            return self._step(events.GenerationEnded, error_code=args[0],
+                              finish_reason='error' if args[0] else 'stop', **current)
+        if name == 'progress':
+            return self._step(events.SpeechProgressed, state=args[1], heard_chars=args[2],
+                              segment_id=pick(state.segments, args[0]) or 0)
+        if name == 'accepted':
+            return self._step(events.CallAccepted, call_id=pick(state.calls, args[0]) or 'x')
+        if name == 'feedback':
+            return self._step(events.CallProgressed, call_id=pick(state.calls, args[0]) or 'x',
+                              progress=0.5, text='half way')
+        if name == 'ended':
+            return self._step(events.CallEnded, call_id=pick(state.calls, args[0]) or 'c1',
+                              status=args[1], result={'n': 1})
+        if name == 'interrupt':
+            return self._step(events.InterruptRequested, scope=args[0])
+        if name == 'timer':
+            timer_id = pick(self.timers, args[0])
+            self.timers.pop(timer_id, None)
+            return self._step(events.TimerFired, timer_id=timer_id or 'nothing')
+        if name == 'peer':
+            return self._step(events.PeerChanged, peer=args[0], alive=args[1])
+        if name == 'server_lost':
+            return self._step(events.ToolServerLost, server=SERVER)
+        if name == 'server_back':
+            return self._step(events.ToolsAnnounced, server=SERVER,
+                              tools=tuple(t.to_json() for t in TOOLS.values()))
+        if name == 'storage':
+            return self._step(events.StorageChanged, writable=args[0], message='disk')
+        self.restarts += 1
+        self.generations.clear()
+        self.timers.clear()
+        out = self.world.restart()
+        return self.world.events[-1], out
+
+    # -- the rules --------------------------------------------------------------------------------
+    def check(self, event, out):
+        state = self.world.state
+        for effect in out:
+            if isinstance(effect, effects.SetTimer):
+                self.timers[effect.timer_id] = effect.at_ns
+            elif isinstance(effect, effects.ClearTimer):
+                self.timers.pop(effect.timer_id, None)
+            elif isinstance(effect, effects.Execute):
+                self.check_execute(event, effect)
+            elif isinstance(effect, effects.Generate):
+                self.check_generate(effect)
+            elif isinstance(effect, effects.Say):
+                assert effect.epoch == state.epoch and not state.paused
+                assert not state.person_has_floor, 'the agent spoke into the words of the person'
+        self.check_stale(event, out)
+        self.check_work_goes_on(event, out)
+        appended = [e.entry for e in of(out, effects.Append)]
+        assert [state.ledger[e.seq] for e in appended] == appended
+
+    def check_execute(self, event, effect):
+        """Write ahead, once, and state-changing calls only after their commit point."""
+        self.executed[effect.call_id] += 1
+        assert self.executed[effect.call_id] == 1
+        commit = self.world.ledger[effect.commit_seq]
+        assert commit.kind == Kind.COMMIT and commit.call_id == effect.call_id
+        if effect.spec.effect == Effect.STATE_CHANGING:
+            assert isinstance(event, events.GenerationEnded)
+        if effect.spec.effect == Effect.CONFIRM:
+            words = self.world.ledger[commit.seq - 1]
+            assert words.kind in (Kind.USER, Kind.COMMIT) and words.content != 'no'
+            assert any(e.kind == Kind.USER and e.content == 'yes'
+                       for e in self.world.ledger[commit.seq - 3:commit.seq])
+        if effect.spec.effect != Effect.READ_ONLY:
+            assert self.world.state.storage_ok
+
+    def check_generate(self, effect):
+        """One generation at a time; its context is the whole ledger of that moment."""
+        state = self.world.state
+        assert effect.generation_id == state.active and effect.generation_id not in \
+            self.generations
+        assert effect.context_seq <= state.ledger.next_seq and effect.epoch == state.epoch
+        self.generations[effect.generation_id] = {
+            w.seq for w in state.answers[effect.generation_id].waiting}
+
+    def check_stale(self, event, out):
+        """Output of an older epoch or of another generation changes nothing."""
+        if isinstance(event, (events.TextGenerated, events.CallGenerated, events.CallRemoved)):
+            if event.epoch < self.world.state.epoch:
+                assert not of(out, effects.Append) and not of(out, effects.Say)
+
+    def check_work_goes_on(self, event, out):
+        """Words of the person and a stop of speech cancel no running call by themselves."""
+        speech = (isinstance(event, events.TranscriptUpdated)
+                  or isinstance(event, events.UserText)
+                  or (isinstance(event, events.InterruptRequested) and event.scope == 'speech'))
+        if not speech or getattr(event, 'text', '') == 'stop':
+            return
+        for effect in of(out, effects.CancelCall):
+            assert self.world.state.calls[effect.call_id].spec.cancel_on_barge_in
+
+    def settle(self):
+        """Let everything come to its end in good order, then stop."""
+        world, state = self.world, self.world.state
+        self.play(('storage', True))
+        for utterance_id in sorted({*state.speaking, *state.awaited}):
+            self.play(('transcript', int(utterance_id[1:]), '', True))
+        for _ in range(200):
+            state = world.state
+            if state.retrying:
+                self.play(('peer', 'dispatcher', True))
+            elif state.cut:
+                self.timers.pop('cut', None)
+                self.check(*self._step(events.TimerFired, timer_id='cut'))
+            elif state.segments:
+                self.play(('progress', 0, 'finished', 0))
+            elif state.active is not None:
+                self.play(('finish', 0, 0))
+            elif state.calls:
+                call = next(iter(state.calls.values()))
+                if call.phase == 'confirming':
+                    self.check(*self._step(events.TimerFired,
+                                           timer_id=f'confirm:{call.call_id}'))
+                else:
+                    self.check(*self._step(events.CallEnded, call_id=call.call_id))
+            else:
+                break
+        assert not state.calls and not state.answers and not state.waiting and not state.turns
+        assert not state.held and state.phase == 'idle'
+
+
+def play(moves, **options):
+    player = Player(**options)
+    for move in moves:
+        player.play(move)
+    return player
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(MOVES, max_size=60))
+def test_the_rules_hold_for_any_order_of_events(moves):
+    player = play(moves)
+    player.settle()
+    ledger = player.world.ledger
+
+    ends = Counter(e.call_id for e in ledger if e.kind == Kind.RESULT)
+    assert set(ends) == {e.call_id for e in ledger if e.kind == Kind.CALL}
+    assert set(ends.values()) <= {1}, 'exactly one terminal record for every call'
+
+    if not player.restarts:
+        generation_ends = Counter(e.generation_id for e in ledger if e.kind == Kind.END)
+        assert set(player.generations) <= set(generation_ends)
+    assert set(Counter(e.generation_id for e in ledger if e.kind == Kind.END).values()) <= {1}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(MOVES, max_size=60))
+def test_a_result_is_told_exactly_once(moves):
+    moves = [m for m in moves if m[0] != 'restart' and not (m[0] == 'finish' and m[1])]
+    player = play(moves)
+    player.settle()
+    ledger = player.world.ledger
+    done = {e.generation_id for e in ledger if e.kind == Kind.END and e.status == 'succeeded'}
+    told = Counter(seq for g, seqs in player.generations.items() if g in done for seq in seqs
+                   if ledger[seq].kind == Kind.RESULT)
+    assert set(told.values()) <= {1}
+    quiet = {e.call_id for e in ledger if e.kind == Kind.RETRACT}
+    for entry in ledger:
+        if entry.kind == Kind.RESULT and entry.call_id not in quiet:
+            assert told[entry.seq] == 1, f'{entry} was not told'
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(MOVES, max_size=60))
+def test_the_recorded_events_stepped_again_give_the_same_ledger(moves):
+    player = play(moves)
+    player.check(*player._step(events.Stopping))
+    again = replay(events.from_json(type(e).__name__, e.to_json()) for e in player.world.events)
+    assert first_difference(list(player.world.ledger), list(again)) is None
+    assert again.text() == player.world.ledger.text()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(MOVES, max_size=40), st.lists(MOVES, max_size=20))
+def test_a_restart_loses_nothing_and_repeats_nothing(before, after):
+    player = play([m for m in before if m[0] != 'restart'])
+    text = player.world.ledger.text()
+    player.play(('restart',))
+    assert player.world.ledger.text().startswith(text)
+    for move in after:
+        player.play(move)
+    player.settle()
+    assert set(player.executed.values()) <= {1}
+
+
+def test_generating_needs_something_to_answer():
+    world = World()
+    assert not any(generates(out) for out in world.effects)
