@@ -1,0 +1,62 @@
+"""The recorder of a demo, as a process of its own, so that nothing here slows it down."""
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Callable
+
+START_S = 30.0
+END_S = 30.0
+
+
+class RecordingError(Exception):
+    """The recorder does not start. The message says why."""
+
+
+class Recording:
+    """`async-agent record` as a context: it records from the beginning to the end of it."""
+
+    def __init__(self, bag: Path, namespace: str, *,
+                 on_remark: Callable[[str], None] = lambda text: None):
+        self.bag = bag
+        self._command = [sys.executable, '-m', 'async_agent_ros.commands.record',
+                         '-o', str(bag), '--namespace', namespace]
+        self._on_remark = on_remark
+        self.ok = True
+        """False when the recording was cut off."""
+
+    def __enter__(self) -> 'Recording':
+        # A session of its own: Ctrl-C at the terminal must not end it before the agent.
+        self._process = subprocess.Popen(
+            self._command, env=dict(os.environ, PYTHONUNBUFFERED='1'), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+        self._started = threading.Event()
+        self._reader = threading.Thread(target=self._read, daemon=True, name='recorder output')
+        self._reader.start()
+        self._first = ''
+        self._started.wait(START_S)
+        if not self._first.startswith('recording '):
+            self._process.kill()
+            raise RecordingError(self._first or f'the recorder did not start in {START_S:g} s')
+        return self
+
+    def _read(self):
+        for line in self._process.stdout:
+            if not self._started.is_set():
+                self._first = line.strip()
+                self._started.set()
+            else:
+                self._on_remark('recorder: ' + line.strip())
+        self._started.set()
+
+    def __exit__(self, *exc_info) -> None:
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join(timeout=2.0)
+        self.ok = self._process.returncode == 0
