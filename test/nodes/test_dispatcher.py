@@ -22,6 +22,7 @@ from async_agent_ros.msg import CallCommand, CallEvent, Interrupt, LedgerEntry  
 from async_agent_ros.nodes import qos  # noqa: E402
 from async_agent_ros.nodes.convert import entry_to_msg  # noqa: E402
 from async_agent_ros.nodes.dispatcher import DispatcherNode  # noqa: E402
+from async_agent_ros.nodes.feedback import subscribe_feedback  # noqa: E402
 from async_agent_ros.srv import GetLedger  # noqa: E402
 
 SCRIPT = """
@@ -57,10 +58,10 @@ class Bench:
             CallEvent, 'call_event', self.call_events.append, qos.EVENT_ALIVE)
         self.peer.create_subscription(
             DiagnosticArray, '/diagnostics', self.diagnostics.append, 10)
-        self.client = ActionClient(
-            self.peer, Generate, 'generate', feedback_sub_qos_profile=qos.EVENT)
+        self.client = ActionClient(self.peer, Generate, 'generate')
+        subscribe_feedback(self.peer, Generate, 'generate', self._on_feedback)
+        self.feedbacks = {}
         self.served = 0
-        self.feedback = []
         self.session = 's1'
         self.entries = []
         self.peer.create_service(GetLedger, 'get_ledger', self._get_ledger)
@@ -74,6 +75,11 @@ class Bench:
     def _spin(self):
         while not self._stop.is_set():
             self.executor.spin_once(timeout_sec=0.1)
+
+    def _on_feedback(self, feedback):
+        for (_, generation_id), messages in self.feedbacks.items():
+            if feedback.generation_id == generation_id:
+                messages.append(feedback)
 
     def _get_ledger(self, request, response):
         self.served += 1
@@ -96,7 +102,7 @@ class Bench:
         return self
 
     def progress(self):
-        return f'nothing came; feedback so far: {[(f.index, f.kind) for f in self.feedback]}'
+        return f'nothing came; feedback so far: {self.feedbacks}'
 
     def until(self, condition):
         deadline = time.monotonic() + WAIT_S
@@ -112,12 +118,11 @@ class Bench:
             self.ledger.publish(entry_to_msg(entry, self.session))
 
     def generate(self, generation_id=1, epoch=0, context_seq=None, instance='main'):
-        feedback = self.feedback = []
+        feedback = self.feedbacks[instance, generation_id] = []
         context_seq = len(self.entries) if context_seq is None else context_seq
         goal = Generate.Goal(instance=instance, generation_id=generation_id, epoch=epoch,
                              context_seq=context_seq)
-        sent = self.client.send_goal_async(
-            goal, feedback_callback=lambda m: feedback.append(m.feedback))
+        sent = self.client.send_goal_async(goal)
         self.until(sent.done)
         return sent.result(), feedback
 
@@ -236,7 +241,7 @@ def test_goal_waits_for_its_entries_without_blocking_others(bench, script):
     bench.add(Kind.USER, 'hello', publish=False)
     entries, bench.entries = bench.entries, []  # the service does not know them yet
     handle, feedback = bench.generate(context_seq=1)
-    other, _ = bench.generate(context_seq=0, instance='f1')
+    other, _ = bench.generate(generation_id=2, context_seq=0, instance='f1')
     assert bench.result(other)[0].error_code == 0
     assert not feedback
     bench.entries = entries
