@@ -420,14 +420,17 @@ def run(args) -> List[Dict[str, Any]]:
         try:
             head = Renderer(prompt_format)
             head.feed(Scene(specs, persona).user('Hello!').entries)
-            warm = GenerationRequest('main', head.prompt(), 1)
-            list(engine.stream(warm, threading.Event()))
-            verdicts = [run_one(engine, s, persona, prompt_format, specs, not args.unconstrained)
-                        for s in chosen]
+            engine.warm('main', head.kept)
+            verdicts = []
+            for situation in chosen:
+                verdicts.append(run_one(engine, situation, persona, prompt_format, specs,
+                                        not args.unconstrained))
+                if args.show or verdicts[-1].problem:
+                    print(_line(verdicts[-1]), flush=True)
         finally:
             engine.close()
         mode = 'free' if args.unconstrained else 'constrained'
-        rows += _report(model, mode, verdicts, args.show)
+        rows += _report(model, mode, verdicts)
     return rows
 
 
@@ -439,11 +442,12 @@ def _engine(args, model):
     return LlamaCppEngine(model, threads=args.threads)
 
 
-def _report(model, mode, verdicts, show):
-    for v in verdicts:
-        if show or v.problem:
-            print(f'{"  " if not v.problem else "X "}{v.situation.group:10}{v.situation.name:28}'
-                  f'{v.output!r}' + (f'   <- {v.problem}' if v.problem else ''))
+def _line(v):
+    return (f'{"X" if v.problem else " "} {v.situation.group:10}{v.situation.name:28}'
+            f'{v.first_text_s:5.1f} s  {v.output!r}' + (f'   <- {v.problem}' if v.problem else ''))
+
+
+def _report(model, mode, verdicts):
     rows = []
     print(f'\n{model}, {mode}, prompt of '
           f'{max((v.prompt_tokens for v in verdicts), default=0)} tokens')

@@ -9,6 +9,7 @@ import importlib
 import os
 import pathlib
 import threading
+import time
 from typing import Any, Dict, Iterator, List, Optional
 
 from async_agent_ros import models
@@ -245,11 +246,13 @@ class TransformersEngine:
                                 self._tokenizer.convert_tokens_to_ids('<|im_end|>'))
         return self._masks.matcher(grammar.lark(request.tools, self._marker))
 
-    def warm(self, instance: str, prompt: str, abort: Optional[threading.Event] = None) -> None:
-        """Fill the cache of an instance with a prompt's beginning."""
+    def warm(self, instance: str, prompt: str, abort: Optional[threading.Event] = None) -> float:
+        """Fill the cache of an instance with a prompt's beginning; return the seconds it took."""
+        started = time.monotonic()
         for _ in self.stream(GenerationRequest(instance, prompt, 1),
                              abort or threading.Event()):
             pass
+        return time.monotonic() - started
 
     def fork(self, parent: str, child: str) -> None:
         """Give `child` a copy of the cache of `parent`, where it has one."""
