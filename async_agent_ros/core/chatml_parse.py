@@ -5,16 +5,15 @@ Total: any text in any chunking gives the same events and never an exception. It
 by character in three layers: tags and special tokens are taken out, then lines are told apart
 (call, removal, code fence, role header, text), then text is cut into pieces for speech.
 """
-import json
 import re
 from dataclasses import dataclass
-from typing import Any, List, Mapping, Optional, Union
+from typing import List, Union
 
+from async_agent_ros.core.chatml_calls import BROKEN, Call, CLOSED, JsonScanner, parsed_call
+from async_agent_ros.core.chatml_calls import Rejected, TOO_LONG
 from async_agent_ros.core.chatml_format import PromptFormat
 from async_agent_ros.core.sentences import Cutting, SentenceCutter
 
-MOST_CALL_CHARS = 8000
-"""A call longer than this is rejected: the model has lost its way."""
 MOST_TAG_CHARS = 40
 
 _ROLES = ('assistant', 'user', 'system', 'notification')
@@ -22,7 +21,6 @@ _ROLE_LINE = re.compile(r'(assistant|user|system|notification)(:| ?\d+(\.\d+)?s)
 _TAGS = ('<pause>', '<partial>', '<final>', '<tool_call>', '</tool_call>', '<tools>', '</tools>',
          '<tool_response>', '</tool_response>', '<think>', '</think>', '<s>', '</s>')
 _ENDS = ('<|im_end|>', '<|endoftext|>', '</s>')
-_NAME = re.compile(r'[A-Za-z_]\w*\Z')
 _BAD_CHARS = re.compile('[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]')
 
 
@@ -34,27 +32,10 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Call:
-    """A call whose JSON is closed and well-formed. `id` is '' when the model gave none."""
-
-    id: str
-    name: str
-    arguments: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
 class Remove:
     """The model withdraws a call."""
 
     id: str
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """Output that is no text and cannot be parsed; the reason is written for the model."""
-
-    raw: str
-    reason: str
 
 
 Output = Union[Text, Call, Remove, Rejected]
@@ -75,7 +56,7 @@ class Parser:
         self._any_output = False
         self._mode = self._line_start
         self._held = ''
-        self._json = _JsonScanner()
+        self._json = JsonScanner()
         self.done = False
         """The model has begun another message: what follows is ignored, the engine may stop."""
 
@@ -261,22 +242,22 @@ class Parser:
     def _begin_call(self, text: str) -> None:
         self._held = ''
         self._say_rest()
-        self._json = _JsonScanner()
+        self._json = JsonScanner()
         self._mode = self._in_call
         for char in text[len(self._marker):] if text.startswith(self._marker) else text:
             self._in_call(char)
 
     def _in_call(self, char: str) -> None:
         state = self._json.feed(char)
-        if state == _CLOSED:
+        if state == CLOSED:
             self._end_call()
             self._mode = self._after_call
-        elif state == _BROKEN:
+        elif state == BROKEN:
             self._end_call()
             self._mode = self._line_start
             if char != '\n':
                 self._mode(char)
-        elif state == _TOO_LONG:
+        elif state == TOO_LONG:
             self._end_call()
             self._mode = self._skip_line
 
@@ -285,9 +266,9 @@ class Parser:
             self._mode = self._line_start
 
     def _end_call(self) -> None:
-        scanner, self._json = self._json, _JsonScanner()
+        scanner, self._json = self._json, JsonScanner()
         self._say_rest()
-        self._emit(_parsed(scanner.before.strip(), scanner.body, self._marker))
+        self._emit(parsed_call(scanner.before.strip(), scanner.body, self._marker))
 
     def _after_call(self, char: str) -> None:
         if char == '\n':
@@ -309,7 +290,7 @@ class Parser:
             self._end_held_line()
             if self._mode == self._in_call:
                 self._reject(self._marker, 'no JSON object follows')
-        self._json = _JsonScanner()
+        self._json = JsonScanner()
         self._mode = self._line_start
 
     # -- third layer: events ----------------------------------------------------------------------
@@ -331,110 +312,8 @@ class Parser:
 
 
 _MARKDOWN = {ord('*'): None, ord('`'): None}
-_OPEN, _CLOSED, _BROKEN, _TOO_LONG = range(4)
-
-
-class _JsonScanner:
-    """Finds the end of a JSON object, character by character."""
-
-    def __init__(self):
-        self.before = ''
-        self.body = ''
-        self.in_string = False
-        self._escaped = False
-        self._depth = 0
-        self._new_line = False
-
-    def feed(self, char: str) -> int:
-        """Take a character; at _BROKEN it does not belong to the object."""
-        if not self.body:
-            return self._feed_before(char)
-        if self.in_string:
-            if char == '\n':
-                return _BROKEN
-            self.body += char
-            if self._escaped:
-                self._escaped = False
-            elif char == '\\':
-                self._escaped = True
-            elif char == '"':
-                self.in_string = False
-            return self._size()
-        if char == '\n':
-            self._new_line = True
-        elif self._new_line and not char.isspace():
-            # pretty-printed JSON goes on over lines, a forgotten brace must not eat the answer
-            self._new_line = False
-            if char not in '"{}[],:':
-                return _BROKEN
-        self.body += char
-        if char == '"':
-            self.in_string = True
-        elif char in '{[':
-            self._depth += 1
-        elif char in '}]':
-            self._depth -= 1
-            if self._depth == 0:
-                return _CLOSED
-        return self._size()
-
-    def _feed_before(self, char: str) -> int:
-        if char == '{':
-            self.body, self._depth = char, 1
-        elif char == '\n' and self.before.strip():
-            return _BROKEN
-        else:
-            self.before += char
-        return _TOO_LONG if len(self.before) > MOST_CALL_CHARS else _OPEN
-
-    def _size(self) -> int:
-        return _TOO_LONG if len(self.body) > MOST_CALL_CHARS else _OPEN
 
 
 def _continues(rest: str) -> bool:
     """Whether what follows the marker makes it part of a longer word."""
-    return not rest or rest[0].isalnum() or rest[0] in '_-\''
-
-
-def _parsed(before: str, body: str, marker: str) -> Union[Call, Rejected]:
-    """Return the call in `body`; `before` is what stood between the marker and the brace."""
-    raw = ' '.join(t for t in (marker, before, body) if t)
-    form = f'write {marker} {{"name": tool, "arguments": {{...}}}} on one line'
-    if not body:
-        return Rejected(raw, f'no JSON object follows {marker}; {form}')
-    value = _loads(body)
-    if isinstance(value, str):
-        return Rejected(raw, f'broken JSON: {value}; {form}')
-    named = before.rstrip('(: ')
-    if named and 'name' not in value and _NAME.match(named):
-        # CALL tool {...}: the object can only mean the arguments
-        return Call('', named, value)
-    name = value.get('name')
-    if not isinstance(name, str) or not name.strip():
-        return Rejected(raw, f'the call has no name; {form}')
-    arguments = value.get('arguments', value.get('parameters', {}))
-    if not isinstance(arguments, dict):
-        return Rejected(raw, f'arguments must be a JSON object; {form}')
-    call_id = value.get('id', '')
-    if isinstance(call_id, bool) or not isinstance(call_id, (str, int)):
-        call_id = ''
-    return Call(str(call_id).strip(), name.strip(), arguments)
-
-
-def _loads(body: str) -> Union[Mapping[str, Any], str]:
-    """Return the object, or what is wrong with it."""
-    problem: Optional[str] = None
-    # Small models forget the last brace. It is added only behind another brace: anywhere else
-    # the end may be missing (a cut number is still a number).
-    for text in (body, body.rstrip() + '}') if body.rstrip().endswith('}') else (body,):
-        try:
-            value = json.loads(text, parse_constant=_no_constant)
-            json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
-            return value if isinstance(value, dict) else 'not an object'
-        except (ValueError, RecursionError) as error:
-            problem = problem or str(error) or type(error).__name__
-    return str(problem)
-
-
-def _no_constant(name: str):
-    raise ValueError(f'{name} is not a JSON number')
+    return not rest or rest[0].isalnum() or rest[0] in "_-'"

@@ -5,31 +5,18 @@ The text is a list of messages. Only two things change a message that stands: en
 generation that is still open, and an `interrupt`, which takes back what nobody heard. The calls
 that run now are shown in a block before the unanswered messages, which is not kept.
 """
-import json
-import re
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from async_agent_ros.core.chatml_examples import example_messages
 from async_agent_ros.core.chatml_format import PromptFormat
+from async_agent_ros.core.chatml_text import dumps, escape, tool_line
 from async_agent_ros.core.ledger import Entry, MAIN
 from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.core.words import Kind, Phase
 
 START, END = '<|im_start|>', '<|im_end|>'
 NS_PER_S = 1_000_000_000
-
-_TAG = re.compile(r'<(?=/?(?:tool_call|tool_response|tools|think|s|pause|partial|final)>)')
-
-
-def escape(text: str) -> str:
-    """Make text of people, tools and models unable to forge a mark of the prompt."""
-    return _TAG.sub('< ', text.replace('<|', '< |'))
-
-
-def dumps(value: Any) -> str:
-    """Return JSON as language models have learned it: a space after ':' and ','."""
-    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 @dataclass
@@ -369,32 +356,6 @@ def render(entries: Sequence[Entry], prompt_format: PromptFormat = PromptFormat(
     renderer = Renderer(prompt_format, instance)
     renderer.feed(entries)
     return renderer.prompt(now_ns)
-
-
-def tool_line(spec: ToolSpec) -> str:
-    """Return the one line that describes a tool to the model: short, since small models skim."""
-    schema = spec.arguments_schema
-    properties = schema.get('properties') or {}
-    required = schema.get('required') or ()
-    arguments = {name: _type_words(value, name in required) for name, value in properties.items()}
-    return dumps({'name': spec.name, 'description': spec.description, 'arguments': arguments})
-
-
-def _type_words(schema: Any, required: bool) -> str:
-    if not isinstance(schema, Mapping):
-        return 'any'
-    words = []
-    if 'enum' in schema and isinstance(schema['enum'], (list, tuple)):
-        words.append('one of ' + ', '.join(str(v) for v in schema['enum'][:24]))
-    elif isinstance(schema.get('type'), str):
-        words.append(schema['type'])
-    elif schema:
-        words.append(dumps({k: v for k, v in schema.items() if k != 'description'}))
-    if schema.get('description'):
-        words.append(str(schema['description']))
-    if not required:
-        words.append('optional')
-    return ', '.join(words) or 'any'
 
 
 def _list(value: Any) -> Sequence[Any]:

@@ -61,7 +61,7 @@ def _best(params: Dict[str, Any]) -> Tuple[str, Dict[str, Any]]:
     engine = next((n for n in ('llama_cpp', 'transformers') if _importable(ENGINES[n][2])), None)
     if engine is None:
         raise ModelMissingError(
-            "no engine for language models is installed; install one with: "
+            'no engine for language models is installed; install one with: '
             f"pip install 'async_agent_ros[llama]' and {REMEDY}")
     if params.get('model'):
         return engine, params

@@ -70,7 +70,8 @@ class DispatcherNode(LifecycleNode):
                 'an openai engine knows; empty: the best that is installed')
         declare('device', '', "where the model runs: 'cpu', 'cuda', ...; empty: the engine decides")
         declare('max_tokens', 256, 'longest answer, tokens', minimum=1, maximum=32768)
-        declare('temperature', 0.0, '0.0 always takes the likeliest token', minimum=0.0, maximum=2.0)
+        declare('temperature', 0.0, '0.0 always takes the likeliest token',
+                minimum=0.0, maximum=2.0)
         declare('threads', 2, 'CPU threads of the engine', minimum=1, maximum=256)
         declare('context_tokens', 8192, 'longest prompt and answer together, tokens',
                 minimum=256, maximum=1048576)

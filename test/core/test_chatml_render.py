@@ -248,8 +248,8 @@ def test_other_instances_are_not_shown():
 
 
 @pytest.mark.parametrize('content', [
-    {'added': 5, 'removed': 3}, {'added': [3, {'name': 'BAD'}, {'name': 'a', 'arguments_schema': 1}],
-                                 'removed': [[]]}, [], 'text'])
+    {'added': 5, 'removed': 3}, [], 'text',
+    {'added': [3, {'name': 'BAD'}, {'name': 'a', 'arguments_schema': 1}], 'removed': [[]]}])
 def test_broken_announcements_do_not_cost_the_conversation(content):
     book = Book()
     book.add(Kind.SYSTEM, content, name='tools')
