@@ -194,8 +194,13 @@ class CallLife:
     # What time does
 
     def tick(self, now_s: float, steady_s: float, *, server_ready: bool,
-             done: bool = False) -> List[Action]:
-        """Look at the clocks; `done` says that the goal's status on the graph is terminal."""
+             may_send: bool = True, done: bool = False) -> List[Action]:
+        """
+        Look at the clocks.
+
+        `may_send` false holds the goal back although the server is there; `done` says that the
+        goal's status on the graph is terminal.
+        """
         if self.ended:
             return []
         if self._timed_out_s is None and 0.0 < self._timeout_s <= now_s - self._began_s:
@@ -208,8 +213,10 @@ class CallLife:
             return self._end(self._timeout())
         if self.stage is Stage.WAITING:
             if server_ready:
-                self.stage = Stage.SENT
                 self._since_s = steady_s
+                if not may_send:
+                    return []
+                self.stage = Stage.SENT
                 self._attempts = 1
                 return [SendGoal()]
             if steady_s - self._since_s >= SERVER_WAIT_S:

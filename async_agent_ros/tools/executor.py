@@ -1,7 +1,7 @@
 """CallExecutor: carries out CallCommands with ExecuteTool action clients, tells CallEvents."""
 import collections
 import time
-from typing import Callable, Dict, Optional, Tuple
+from typing import Callable, Dict, Optional, Set, Tuple
 
 from action_msgs.msg import GoalStatus
 from rclpy.action import ActionClient
@@ -12,10 +12,16 @@ from async_agent_ros.action import ExecuteTool
 from async_agent_ros.msg import CallCommand, CallEvent, ToolAnnouncement
 from async_agent_ros.tools import call_life
 from async_agent_ros.tools.call_life import CallLife, Stage
-from async_agent_ros.tools.msgs import ANNOUNCEMENTS
+from async_agent_ros.tools.msgs import ANNOUNCEMENTS, SERVICES
 
 TICK_S = 0.1
 """Period of looking after calls; there is no timer while there are none."""
+
+MAX_UNANSWERED = 8
+"""
+Goals on the way to one action at once: servers that keep the default service depth of 10 drop
+more than that silently.
+"""
 
 LEASE_MARGIN_S = 0.25
 REMEMBER = 10_000
@@ -35,6 +41,8 @@ class _Call:
         self.command = command
         self.life = life
         self.goal_handle = None
+        self.key = (command.session, command.call_id)
+        self.queued = False
 
 
 class _Server:
@@ -69,6 +77,8 @@ class CallExecutor:
         self._early_cancels: 'collections.OrderedDict[Key, None]' = collections.OrderedDict()
         self._clients: Dict[str, ActionClient] = {}
         self._servers: Dict[str, _Server] = {}
+        self._unanswered: Dict[str, Set[Key]] = {}       # goals on the way, by action
+        self._held_back: Dict[str, 'collections.deque[_Call]'] = {}
         self._ticked_s = steady()
         self._announcements = node.create_subscription(
             ToolAnnouncement, 'tools', self._on_announcement, ANNOUNCEMENTS,
@@ -82,6 +92,13 @@ class CallExecutor:
     def running(self) -> Dict[str, str]:
         """Call ids that have not ended, and the stage of each."""
         return {key[1]: call.life.stage.value for key, call in self._calls.items()}
+
+    @property
+    def servers(self) -> Dict[str, bool]:
+        """Announced tool servers, and whether all their actions can be called already."""
+        return {name: all(action in self._clients and self._clients[action].server_is_ready()
+                          for action in server.actions)
+                for name, server in list(self._servers.items())}
 
     def handle(self, command: CallCommand) -> None:
         """Take an order; a repeated one, and one about an ended call, changes nothing."""
@@ -134,8 +151,10 @@ class CallExecutor:
     def _client(self, action_name) -> ActionClient:
         client = self._clients.get(action_name)
         if client is None:
-            client = ActionClient(self._node, ExecuteTool, action_name,
-                                  callback_group=self._group)
+            client = ActionClient(
+                self._node, ExecuteTool, action_name, callback_group=self._group,
+                goal_service_qos_profile=SERVICES, result_service_qos_profile=SERVICES,
+                cancel_service_qos_profile=SERVICES)
             self._clients[action_name] = client
         return client
 
@@ -199,12 +218,33 @@ class CallExecutor:
         self._drop_clients(server.actions)
 
     def _look_after(self, call):
-        client = self._clients.get(call.command.action_name)
+        action_name = call.command.action_name
+        client = self._clients.get(action_name)
         handle = call.goal_handle
+        unanswered = self._unanswered.setdefault(action_name, set())
+        before = call.life.stage
         self._do(call, call.life.tick(
             self._now_s(), self._steady(),
             server_ready=client is not None and client.server_is_ready(),
+            may_send=len(unanswered) < MAX_UNANSWERED,
             done=handle is not None and handle.status in _STATUS))
+        if before is Stage.WAITING and call.life.stage is Stage.WAITING and not call.queued:
+            call.queued = True
+            self._held_back.setdefault(action_name, collections.deque()).append(call)
+
+    def _answered(self, call):
+        """Make room for the next goal on the way to the same action."""
+        action_name = call.command.action_name
+        unanswered = self._unanswered.get(action_name, set())
+        unanswered.discard(call.key)
+        held_back = self._held_back.get(action_name)
+        while held_back and len(unanswered) < MAX_UNANSWERED:
+            following = held_back.popleft()
+            following.queued = False
+            if following.life.stage is Stage.WAITING:
+                self._look_after(following)
+                if following.life.stage is Stage.WAITING:
+                    break    # no server; tick() looks again
 
     def _now_s(self):
         return self._node.get_clock().now().nanoseconds * 1e-9
@@ -224,6 +264,7 @@ class CallExecutor:
         if isinstance(action, call_life.SendGoal):
             goal = ExecuteTool.Goal(session=call.command.session, call_id=call.command.call_id,
                                     arguments_json=call.command.arguments_json)
+            self._unanswered.setdefault(call.command.action_name, set()).add(call.key)
             self._then(call, self._client(call.command.action_name).send_goal_async(
                 goal, feedback_callback=self._guard(call, self._on_feedback)),
                 self._on_goal_response)
@@ -236,10 +277,11 @@ class CallExecutor:
         elif isinstance(action, call_life.Feedback):
             self._tell(call, CallEvent.FEEDBACK, progress=action.progress, text=action.text)
         else:
-            self._calls.pop((call.command.session, call.command.call_id), None)
+            self._calls.pop(call.key, None)
             self._tell(call, CallEvent.ENDED, status=str(action.status),
                        error_code=int(action.error_code), error_msg=action.error_msg,
                        result_json=action.result_json)
+            self._answered(call)
 
     def _tell(self, call, event, **fields):
         self._publish_event(CallEvent(
@@ -263,6 +305,7 @@ class CallExecutor:
         if call.life.stage is Stage.SENT and goal_handle.accepted:
             call.goal_handle = goal_handle
         self._do(call, call.life.goal_response(goal_handle.accepted, self._steady()))
+        self._answered(call)
 
     def _on_feedback(self, call, message):
         feedback = message.feedback

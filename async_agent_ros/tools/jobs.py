@@ -148,7 +148,7 @@ class Jobs:
 
     def _partial(self, job, error):
         try:
-            return job.tool.result_json(error.result, declared=False)
+            return job.tool.result_json(error.result)
         except TypeError as problem:
             self._log(f'tool {job.tool.spec.name}, result of a cancelled call: {problem}')
             return 'null'

@@ -20,6 +20,14 @@ def _latched(depth):
 ANNOUNCE = _latched(1)
 """For a server: its latest announcement waits for late joiners (as in nodes/qos.py)."""
 
+SERVICES = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1000,
+                      reliability=ReliabilityPolicy.RELIABLE,
+                      durability=DurabilityPolicy.VOLATILE)
+"""
+Of the services in an ExecuteTool action. The default depth of 10 drops requests of a burst of
+calls silently.
+"""
+
 ANNOUNCEMENTS = _latched(100)
 """
 For readers: a keyless topic keeps its history over all writers together, so with depth 1 the

@@ -165,26 +165,21 @@ class Tool:
         self._model = self._arguments_model(doc.parameters)
         hints = _hints(function)
         result = _result_annotation(hints.get('return'))
-        self._result_type = None
-        if result is not None:
-            try:
-                self._result_type = pydantic.TypeAdapter(result)
-            except pydantic.errors.PydanticUserError as error:
-                raise ToolDefinitionError(
-                    f'tool {self.__name__}: its result type has no JSON form: {error}') from error
         try:
+            result_schema = None if result is None else tidy_schema(
+                pydantic.TypeAdapter(result).json_schema(mode='serialization'))
             self.spec = ToolSpec(
                 name=self.__name__,
                 description=description if description is not None else doc.description,
                 arguments_schema=tidy_schema(self._model.model_json_schema()),
-                result_schema=(tidy_schema(self._result_type.json_schema(mode='serialization'))
-                               if self._result_type is not None else None),
+                result_schema=result_schema,
                 effect=Effect(effect), timeout_s=float(timeout_s), motion=bool(motion),
                 duplicates=Duplicates(duplicates) if duplicates else None,
                 cancel_on_barge_in=bool(cancel_on_barge_in), resources=tuple(resources),
                 examples=tuple(_example(e) for e in examples))
-        except (ValueError, pydantic.errors.PydanticInvalidForJsonSchema) as error:
-            raise ToolDefinitionError(f'tool {self.__name__}: {error}') from error
+        except (ValueError, pydantic.errors.PydanticUserError) as error:
+            raise ToolDefinitionError(
+                f'tool {self.__name__}: {_first_line(error)}') from error
         if timeout_s < 0:
             raise ToolDefinitionError(
                 f'tool {self.__name__}: timeout_s is {timeout_s}; use 0.0 for no limit')
@@ -225,7 +220,8 @@ class Tool:
                 f'{self.__name__}_arguments', __config__=pydantic.ConfigDict(extra='forbid'),
                 **fields)
         except (pydantic.errors.PydanticUserError, NameError) as error:
-            raise ToolDefinitionError(f'tool {self.__name__}: {error}') from error
+            raise ToolDefinitionError(
+                f'tool {self.__name__}: {_first_line(error)}') from error
 
     def __get__(self, instance, owner=None):
         """Bind to an instance, as a method is."""
@@ -313,17 +309,14 @@ class Tool:
         except asyncio.CancelledError:
             raise ToolCancelled(context.cancel_reason or 'cancelled') from None
 
-    def result_json(self, value: Any, *, declared: bool = True) -> str:
+    @staticmethod
+    def result_json(value: Any) -> str:
         """
         Return the JSON text of a result; raises TypeError when it has none.
 
-        What a cancelled call achieved need not be of the declared type: `declared` false.
+        The declared type makes the schema but does not filter the value: what the tool says
+        is passed on whole.
         """
-        if declared and self._result_type is not None:
-            try:
-                return self._result_type.dump_json(value, warnings='error').decode()
-            except (pydantic_core.PydanticSerializationError, ValueError):
-                pass    # not what was declared: as far as it has a JSON form, still the truth
         try:
             return pydantic_core.to_json(value, inf_nan_mode='null').decode()
         except pydantic_core.PydanticSerializationError as error:
@@ -342,6 +335,10 @@ def _example(value) -> Example:
         return value
     say, arguments = value
     return Example(say, dict(arguments))
+
+
+def _first_line(error) -> str:
+    return str(error).splitlines()[0]
 
 
 def _explain(error: pydantic.ValidationError) -> str:

@@ -20,7 +20,7 @@ from async_agent_ros.core.words import Error, Status
 from async_agent_ros.msg import ToolAnnouncement
 from async_agent_ros.tools.clock import NodeClock
 from async_agent_ros.tools.jobs import Job, Jobs, Outcome
-from async_agent_ros.tools.msgs import ANNOUNCE, LEASE_S, spec_to_msg
+from async_agent_ros.tools.msgs import ANNOUNCE, LEASE_S, SERVICES, spec_to_msg
 from async_agent_ros.tools.sdk import Progress, Tool, ToolContext, ToolDefinitionError, tool
 
 RESULT_TIMEOUT_S = 5
@@ -93,7 +93,8 @@ class ToolServer(Node):
             goal_callback=self._on_goal,
             handle_accepted_callback=lambda goal, name=name: self._on_accepted(name, goal),
             cancel_callback=self._on_cancel,
-            result_timeout=RESULT_TIMEOUT_S)
+            goal_service_qos_profile=SERVICES, result_service_qos_profile=SERVICES,
+            cancel_service_qos_profile=SERVICES, result_timeout=RESULT_TIMEOUT_S)
 
     def _announce(self):
         self._announcer.publish(ToolAnnouncement(
