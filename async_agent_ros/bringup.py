@@ -81,8 +81,8 @@ ARGUMENTS = (
              'or the path of a WAV file to write; empty: as in the parameter file'),
     Argument('model', '', 'Language model: a name from `async-agent models list`, a path, or the '
              'name that the server of engine openai knows; empty: as in the parameter file'),
-    Argument('engine', '', 'What runs the language model: llama, transformers, openai or '
-             'scripted; empty: as in the parameter file'),
+    Argument('engine', '', 'What runs the language model: auto, llama_cpp, transformers, openai '
+             'or scripted; empty: as in the parameter file'),
     Argument('device', '', "Where the language model runs: 'cpu', 'cuda', 'cuda:1'; empty: as in "
              'the parameter file'),
     Argument('nodes', 'all', "Which nodes: 'all', 'text' (no speech), or names with commas "

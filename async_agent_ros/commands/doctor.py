@@ -206,7 +206,7 @@ def check_gpu() -> List[Check]:
     if found:
         return [Check('GPU', NOTE, f'{"; ".join(found)}, but no torch with CUDA',
                       'pip install "async_agent_ros[transformers]" with the CUDA build of torch, '
-                      'and device:=cuda; the engine llama runs on the CPU')]
+                      'and device:=cuda; the engine llama_cpp runs on the CPU')]
     return [Check('GPU', OK, f'none; the models run on {os.cpu_count()} CPU cores')]
 
 
