@@ -135,6 +135,9 @@ def fail(s: KernelState, answer: Answer, event) -> None:
         s.waiting = list(answer.waiting) + s.waiting
         retry_later(s)
         return
+    # Results stay owed, but to ask again at once would fail again: the person's next word does.
+    s.waiting = [w for w in answer.waiting if not w.is_person] + s.waiting
+    s.retrying = True
     s.append(Kind.NOTIFICATION, {'text': event.error_msg or 'generation aborted',
                                  'error_code': event.error_code}, name='error')
     turns.fail(s, answer.turns, event.error_msg)
@@ -154,8 +157,9 @@ def lose_active(s: KernelState) -> None:
     answer.finish = {'finish_reason': 'lost', 'error_code': Error.NO_DISPATCHER,
                      'error_msg': 'the dispatcher died'}
     end(s, answer, Status.LOST)
-    if not answer.has_text:
-        s.waiting = list(answer.waiting) + s.waiting
+    # What it said may have answered the person; a result counts only when its telling was whole.
+    s.waiting = [w for w in answer.waiting
+                 if not (w.is_person and answer.has_text)] + s.waiting
     retry_later(s)
 
 

@@ -141,6 +141,7 @@ def accept_deferred(s: KernelState) -> None:
     """Write the person's words once nothing older is left to write before them."""
     while s.deferred and not s.cut:
         words = s.deferred.pop(0)
+        s.retrying = False
         entry = s.append(Kind.USER, words.text, name=words.source)
         turn = s.turns.get(words.request_id)
         if turn:
