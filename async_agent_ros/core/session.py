@@ -18,7 +18,8 @@ def on_started(s: KernelState, event) -> None:
     if len(s.ledger):
         recover(s)
         return
-    s.append(Kind.SYSTEM, s.settings.system_text)
+    if s.settings.system_text:
+        s.append(Kind.SYSTEM, s.settings.system_text)
     calls.change_catalogue(s, 'agent', list(calls.BUILT_IN.values()), [])
     # The built-in tools are looked up in BUILT_IN: no server may take them away.
     s.catalogue.clear()

@@ -2,15 +2,13 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Dict, Mapping, Tuple
 
-SYSTEM_TEXT = ('You are the voice of a robot. You talk with people and you act through '
-               'tools.')
-
 
 @dataclass(frozen=True)
 class Settings:
     """Settings of the kernel; times in seconds. Words are compared in lower case."""
 
-    system_text: str = SYSTEM_TEXT
+    system_text: str = ''
+    """First system message; empty: the persona of the prompt format."""
     backchannels: Tuple[str, ...] = (
         'mm-hm', 'mhm', 'mm', 'mmm', 'hm', 'hmm', 'uh-huh', 'uh huh', 'aha', 'ah', 'oh', 'yeah',
         'yep', 'yes', 'okay', 'ok', 'right', 'sure', 'i see', 'got it', 'alright', 'good', 'nice')

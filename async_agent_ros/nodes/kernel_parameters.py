@@ -5,7 +5,7 @@ from async_agent_ros.core.settings import Settings
 from async_agent_ros.nodes.node_base import declare
 
 DESCRIPTIONS = {
-    'system_text': 'First system message; empty: the one of prompt_file.',
+    'system_text': 'First system message; empty: the persona of the prompt file.',
     'backchannels': 'Said while the agent speaks, these leave it the floor.',
     'stop_words': 'At the start of an utterance, these stop the voice at once.',
     'motion_stop_words': 'An utterance of these alone also cancels tools marked as motion.',

@@ -92,7 +92,7 @@ class World:
                       heard_chars=heard_chars)
             heard_chars = 0
 
-    def kinds(self, from_seq=3):
+    def kinds(self, from_seq=2):
         """Return the kinds of the entries after the opening ones."""
         return [str(e.kind) for e in self.ledger[from_seq:]]
 
