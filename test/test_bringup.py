@@ -96,24 +96,24 @@ def test_every_parameter_of_the_file_is_declared_by_its_node():
 
 
 # The supervisor runs any executable; these small ones take the place of nodes.
-PROGRAM = '''\
+PROGRAM = """\
 #!{python}
 import os, signal, subprocess, sys, time
 {body}
-'''
+"""
 BODIES = {
     'steady': 'print("up", flush=True); time.sleep(600)',
     'crash': 'print("up", flush=True); sys.exit(3)',
     'done': 'print("up", flush=True)',
-    'stubborn': textwrap.dedent('''\
+    'stubborn': textwrap.dedent("""\
         for n in (signal.SIGINT, signal.SIGTERM):
             signal.signal(n, lambda n, _: print("ignores", n, flush=True))
         print("up", flush=True)
-        while True: time.sleep(600)'''),
-    'parent': textwrap.dedent('''\
+        while True: time.sleep(600)"""),
+    'parent': textwrap.dedent("""\
         child = subprocess.Popen([sys.executable, "-c",
             "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(600)"])
-        print("child", child.pid, flush=True); time.sleep(600)'''),
+        print("child", child.pid, flush=True); time.sleep(600)"""),
 }
 
 

@@ -1,4 +1,4 @@
-"""Imports point one way: nodes -> llm, speech, tools -> core; the core knows neither ROS nor I/O."""
+"""Imports point one way: nodes -> llm, speech, tools -> core; the core knows no ROS and no I/O."""
 import ast
 import pathlib
 

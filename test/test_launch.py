@@ -37,7 +37,7 @@ def test_arguments_have_descriptions_and_defaults():
     declared = {a.name: a for a in _description().get_launch_arguments()}
     assert set(declared) == {a.name for a in bringup.ARGUMENTS}
     for argument in bringup.ARGUMENTS:
-        assert declared[argument.name].description == argument.description
+        assert declared[argument.name].description.startswith(argument.description)
 
 
 def test_the_nodes_are_those_of_the_bringup():

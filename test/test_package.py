@@ -1,4 +1,4 @@
-"""The package as a whole: metadata agrees, executables exist, interfaces are built and commented."""
+"""The package as a whole: metadata, executables, interfaces as they are built, command line."""
 import ast
 import importlib
 import os
