@@ -8,7 +8,8 @@ from typing import Dict
 _SECTION = re.compile(r'(args|arguments|parameters|returns?|yields?|raises|notes?|examples?):\s*\Z',
                       re.IGNORECASE)
 _GOOGLE = re.compile(r'(?P<name>\w+)\s*(\([^)]*\))?\s*:\s*(?P<text>.*)\Z')
-_FIELD = re.compile(r':(param|parameter|arg|argument)\s+(\S+\s+)?(?P<name>\w+)\s*:\s*(?P<text>.*)\Z')
+_FIELD = re.compile(
+    r':(param|parameter|arg|argument)\s+(\S+\s+)?(?P<name>\w+)\s*:\s*(?P<text>.*)\Z')
 _OTHER_FIELD = re.compile(r':(returns?|rtype|raises?|type)\b.*')
 
 

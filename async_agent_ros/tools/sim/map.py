@@ -83,14 +83,11 @@ def load_map(path) -> SimMap:
 
 def parse_map(data) -> SimMap:
     """Check and convert the content of a map file. Raises MapError."""
-    data = _mapping(data, 'the map')
-    unknown = set(data) - {'rooms', 'doors', 'objects', 'dock', 'robot'}
-    if unknown:
-        raise MapError(f'unknown key {sorted(unknown)[0]!r}')
+    data = _mapping(data, 'the map', 'rooms', 'doors', 'objects', 'dock', 'robot')
     rooms: Dict[str, Point] = {}
     surfaces: Dict[str, List[str]] = {}
     for name, room in _mapping(data.get('rooms'), 'rooms').items():
-        room = _mapping(room, f'rooms.{name}')
+        room = _mapping(room, f'rooms.{name}', 'position', 'surfaces')
         rooms[name] = _point(room.get('position'), f'rooms.{name}.position')
         surfaces[name] = [str(s) for s in room.get('surfaces') or []]
     if not rooms:
@@ -104,7 +101,7 @@ def parse_map(data) -> SimMap:
     doors: Dict[str, Point] = {}
     edges: Dict[str, List[str]] = {name: [] for name in rooms}
     for name, door in _mapping(data.get('doors') or {}, 'doors').items():
-        door = _mapping(door, f'doors.{name}')
+        door = _mapping(door, f'doors.{name}', 'between', 'position')
         if name in rooms:
             raise MapError(f'doors.{name} has the name of a room')
         doors[name] = _point(door.get('position'), f'doors.{name}.position')
@@ -117,14 +114,15 @@ def parse_map(data) -> SimMap:
             edges[room].append(name)
     objects = {}
     for name, thing in _mapping(data.get('objects') or {}, 'objects').items():
-        thing = _mapping(thing, f'objects.{name}')
+        thing = _mapping(thing, f'objects.{name}', 'room', 'surface')
         room = room_name(thing.get('room'), f'objects.{name}.room')
-        on = thing.get('on', 'floor')
+        # not 'on', which YAML 1.1 takes for true
+        on = thing.get('surface', 'floor')
         if on != 'floor' and on not in surfaces[room]:
-            raise MapError(f'objects.{name}.on is {on!r}, but {room} has '
+            raise MapError(f'objects.{name}.surface is {on!r}, but {room} has '
                            f'{", ".join(surfaces[room]) or "no surfaces"}')
         objects[name] = Thing(room, on)
-    robot = _mapping(data.get('robot') or {}, 'robot')
+    robot = _mapping(data.get('robot') or {}, 'robot', 'start', 'battery_percent')
     start = room_name(robot.get('start', next(iter(rooms))), 'robot.start')
     battery = robot.get('battery_percent', 100.0)
     if not isinstance(battery, (int, float)) or not 0 <= battery <= 100:
@@ -134,9 +132,12 @@ def parse_map(data) -> SimMap:
                   battery_percent=float(battery))
 
 
-def _mapping(value, where):
+def _mapping(value, where, *keys):
     if not isinstance(value, dict):
         raise MapError(f'{where} must be a mapping, not {value!r}')
+    unknown = [key for key in value if keys and key not in keys]
+    if unknown:
+        raise MapError(f'{where} has the unknown key {unknown[0]!r}; keys are {", ".join(keys)}')
     return value
 
 
