@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import List, Optional
 
-from async_agent_ros import bringup
+from async_agent_ros import bringup, models
 from async_agent_ros.demo.needs import have_models, needed_models
 from async_agent_ros.demo.outcome import Outcome, print_checks, print_folder, print_lines
 from async_agent_ros.demo.outcome import print_turns
@@ -107,7 +107,8 @@ class Conversation:
                                f'{situation(self._follower.view)}')
 
 
-def _interruptible() -> None:
+def terminate_as_interrupt() -> None:
+    """Let SIGTERM end the command like Ctrl-C: with everything written and every node gone."""
     def on_signal(number, frame):
         raise KeyboardInterrupt
 
@@ -121,10 +122,11 @@ def _settings(args) -> bringup.Settings:
         model=args.model, device=args.device, audio_in=audio, audio_out=audio)
 
 
-def _parameters(folder: Path):
-    return {'sim_robot': {'speed': ROBOT_SPEED_M_S},
-            'dialog_manager': {'ledger_dir': str((folder / 'journal').resolve()),
-                               'resume': 'never'}}
+def node_parameters(folder: Path):
+    """Return what differs from the parameter file: a ledger of this run, a prefilled prompt."""
+    return {'dialog_manager': {'ledger_dir': str((folder / 'journal').resolve()),
+                               'resume': 'never'},
+            'dispatcher': {'prefix_folder': str(models.root().parent / 'prompts')}}
 
 
 def run(args: argparse.Namespace) -> int:
@@ -144,15 +146,16 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         print(f'cannot make the folder of the run: {error}', file=sys.stderr)
         return 1
+    parameters = {**node_parameters(folder), 'sim_robot': {'speed': ROBOT_SPEED_M_S}}
     domain = choose_domain(os.environ)
     outcome, conversation, broke, checks = Outcome(folder), None, '', None
-    _interruptible()
+    terminate_as_interrupt()
     with open_watch(plain=args.plain) as watch:
         watch.tell(f'run in {folder}, ROS_DOMAIN_ID={domain}; models: '
                    f'{", ".join(needed_models(settings))}')
         try:
             with Recording(folder / 'bag', args.namespace, on_remark=watch.tell), AgentSession(
-                    settings, folder / 'nodes.log', parameters=_parameters(folder),
+                    settings, folder / 'nodes.log', parameters=parameters,
                     on_lines=watch.show, on_remark=watch.tell) as session:
                 watch.follow(session.follower.view, session.follower.changed)
                 watch.tell('loading models ...')

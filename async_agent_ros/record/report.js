@@ -49,7 +49,9 @@ for (const lane of lanes) {
 const HEIGHT = top0 + 2;
 const canvas = $('lanes'), overview = $('overview');
 const whole = {from: -0.02 * data.duration, to: 1.02 * data.duration || 1};
-const view = {...whole};
+// Loading models is the least interesting part: begin with the first event.
+const firsts = data.lanes.filter(l => l.id !== 'state').flatMap(l => l.items.map(i => i.s));
+const view = {from: Math.max(whole.from, Math.min(...firsts, data.duration) - 1), to: whole.to};
 let width = 800, picked = null, hovered = null, cursor = null;
 const x = t => GUTTER + (t - view.from) / (view.to - view.from) * (width - GUTTER);
 const time = px => view.from + (px - GUTTER) / (width - GUTTER) * (view.to - view.from);

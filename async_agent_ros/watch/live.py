@@ -26,7 +26,7 @@ STATUS_STYLES = {'cancelling': 'yellow', 'running': 'magenta', 'confirming': 'ye
 
 def render_line(line: Line, start_ns: int) -> Text:
     """Return one line of the conversation, coloured by lane."""
-    text = Text(f'{(line.stamp_ns - start_ns) / NS_PER_S:7.2f}  ', style='dim')
+    text = Text(f'{max(0, line.stamp_ns - start_ns) / NS_PER_S:7.2f}  ', style='dim')
     style = LANE_STYLES.get(line.lane, '')
     text.append(f'{line.lane:<{LANE_WIDTH}}  ', style=style)
     text.append(line.text, style='' if line.lane in ('person', 'robot') else 'dim')

@@ -9,7 +9,8 @@ LANE_WIDTH = 9
 
 def format_line(line: Line, start_ns: int) -> str:
     """Return ' 12.34  person     take this to the kitchen'."""
-    seconds = (line.stamp_ns - start_ns) / NS_PER_S
+    # What a node stamped before it was discovered comes late.
+    seconds = max(0, line.stamp_ns - start_ns) / NS_PER_S
     return f'{seconds:7.2f}  {line.lane:<{LANE_WIDTH}}  {line.text}'.rstrip()
 
 

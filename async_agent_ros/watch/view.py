@@ -76,6 +76,7 @@ class Call:
     called_ns: int = 0
     started_ns: int = 0
     ended_ns: int = 0
+    in_ledger: bool = False
 
 
 def to_ns(stamp: Any) -> int:
@@ -231,7 +232,7 @@ class AgentView:
         before = self.tools.get(m.server)
         now = [] if m.stopping else sorted(tool.name for tool in m.tools)
         self.tools[m.server] = now
-        if now == before:
+        if now == (before or []):
             return []
         return [Line(to_ns(m.stamp), 'tools', f'{m.server}: {", ".join(now) or "left"}')]
 
@@ -262,7 +263,7 @@ class AgentView:
 
     def _entry_call(self, m, stamp):
         call = self._call(m)
-        edited = call.called_ns and call.arguments is not None
+        edited, call.in_ledger = call.in_ledger, True
         call.name = m.name
         call.arguments = _json(m.content).get('arguments', {})
         call.called_ns = call.called_ns or stamp
