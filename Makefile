@@ -45,9 +45,13 @@ run: setup models ## hold a spoken conversation with the simulated robot
 	@$(VENV)/bin/async-agent run $(RUN_ARGS)
 
 .PHONY: test
-test: setup-test models-test lint ## run every test and the linter (PYTEST_ARGS=... for pytest)
-	@echo '==> tests'
-	@HF_HUB_OFFLINE=1 ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST $(VENV)/bin/pytest $(PYTEST_ARGS)
+test: setup-test models-test ## run every test and the linter (PYTEST_ARGS=... for pytest)
+	@echo '==> tests and flake8'
+	@failed=0; \
+	HF_HUB_OFFLINE=1 ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST \
+	  $(VENV)/bin/pytest $(PYTEST_ARGS) || failed=1; \
+	$(VENV)/bin/flake8 || failed=1; \
+	exit $$failed
 
 .PHONY: lint
 lint: setup-test ## run flake8
