@@ -62,7 +62,8 @@ class AsrNode(LifecycleNode):
                 'default')
         declare('wav_file', '', 'source wav: file that is heard, at the pace of real time')
         declare('wav_at_start', True, 'source wav: play on activation, not only on ~/play')
-        declare('model', 'whisper-base', "recogniser: a model's name or a folder (CTranslate2)")
+        declare('model', 'whisper-tiny.en',
+                "recogniser: a model's name or a folder (CTranslate2)")
         declare('language', 'en', 'language that is spoken, BCP 47')
         declare('compute_device', 'auto', 'where the recogniser runs',
                 choices=('auto', 'cpu', 'cuda'))
@@ -220,8 +221,9 @@ class AsrNode(LifecycleNode):
             self._source.play()
             response.success, response.message = True, f"plays {self._value('wav_file')}"
         else:
-            response.message = self._source_error or 'there is no file to play: set the parameter ' \
-                '`source` to wav and `wav_file` to a WAV file, and activate the node'
+            response.message = self._source_error or (
+                'there is no file to play: set the parameter `source` to wav and `wav_file` to a '
+                'WAV file, and activate the node')
         return response
 
     # -- listening -------------------------------------------------------------------------

@@ -33,7 +33,7 @@ class TtsNode(LifecycleNode):
         declare('voice', 'piper-joe', "voice: a model's name or path, 'hibari' or 'hibari:NAME'")
         declare('sinks', ['topic'], 'where speech goes besides audio_out: topic, device, wav')
         declare('device', '', "loudspeaker: part of its name or its index, '' the default")
-        declare('wav_file', 'robot.wav', "sink wav: file that is written")
+        declare('wav_file', 'robot.wav', 'sink wav: file that is written')
         declare('wav_start_s', 0.0, 'sink wav: ROS time of its first sample, seconds; 0.0: the '
                 'moment of activation', minimum=0.0, maximum=1e11)
         declare('rate', 1.0, 'speed of speech, 2.0 is twice as fast', minimum=0.5, maximum=2.0)
@@ -82,7 +82,7 @@ class TtsNode(LifecycleNode):
     # -- lifecycle -------------------------------------------------------------------------
 
     def on_configure(self, state) -> TransitionCallbackReturn:
-        """Load the voice. Without one the node works on, and every segment fails with the remedy."""
+        """Load the voice. Without one the node runs, and every segment fails with the remedy."""
         unknown = sorted(set(self._value('sinks')) - set(SINKS))
         if unknown:
             self.get_logger().error(f'parameter `sinks` holds {unknown}: use {", ".join(SINKS)}')

@@ -23,7 +23,7 @@ class Block:
     first_sample: int
     """Index of the first sample since the stream began; a jump is a loss."""
     stamp_ns: int
-    """When the first sample was captured or becomes audible, in the clock of the stream's owner."""
+    """When the first sample was captured or becomes audible, in the clock of its owner."""
     rate: int = RATE
     """Hz."""
 

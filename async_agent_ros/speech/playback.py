@@ -194,7 +194,7 @@ class Playback:
             self._changed.notify_all()
 
     def stop(self, epoch: int, *, fade: bool = True) -> None:
-        """Drop what is older than `epoch`, and the pause; uninterruptible segments are finished."""
+        """Drop what is older than `epoch`, and end a pause; uninterruptible lines are finished."""
         with self._lock:
             self._epoch = max(self._epoch, epoch)
             current = self._queue[0] if self._queue else None

@@ -65,7 +65,7 @@ class DeviceSource:
         except (sd.PortAudioError, ValueError) as error:
             self.close()
             raise AudioError(
-                f"microphone '{device['name']}' cannot be opened at {rate} Hz: {error}. Is another "
+                f"microphone '{device['name']}' cannot be opened at {rate} Hz: {error}. Is a "
                 'program holding it? Choose another with the parameter `device`.') from None
 
     def _captured(self, data, frames, times, status):

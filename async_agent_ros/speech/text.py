@@ -106,7 +106,8 @@ def _clock(match: Match) -> str:
     if hours > 23 or minutes > 59:
         return f'{number_words(hours)} {number_words(minutes)}'
     if minutes == 0:
-        return f"{number_words(hours)} o'clock" if hours <= 12 else f'{number_words(hours)} hundred'
+        suffix = "o'clock" if hours <= 12 else 'hundred'
+        return f'{number_words(hours)} {suffix}'
     tens = f'oh {number_words(minutes)}' if minutes < 10 else number_words(minutes)
     return f'{number_words(hours)} {tens}'
 
@@ -168,7 +169,7 @@ class Spoken:
         self.written_chars = written_chars
 
     def substitute(self, pattern: 're.Pattern', replacement: Replacement) -> 'Spoken':
-        """Return it with every match replaced; what replaces a match tells all of it at its end."""
+        """Return it with every match replaced; a replacement tells its match when it ends."""
         parts: List[str] = []
         origin: List[int] = []
         at = 0

@@ -36,7 +36,7 @@ class SileroVad:
                              "pip install 'async_agent_ros[speech]'") from None
         path = os.path.join(os.path.dirname(package.origin), 'assets', 'silero_vad_v6.onnx')
         if not os.path.exists(path):
-            raise AudioError(f"'{path}' is missing: this version of faster-whisper carries another "
+            raise AudioError(f"'{path}' is missing: this faster-whisper carries another "
                              'voice activity model. Install faster-whisper==1.2.1')
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
