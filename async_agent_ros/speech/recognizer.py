@@ -154,7 +154,7 @@ class FasterWhisper:
         except (RuntimeError, ValueError, OSError) as error:
             raise RecognizerError(
                 f"the Whisper model in '{self._path}' cannot be loaded on device "
-                f"'{self._device}' as {compute}: {error}. Set the parameter `compute_device` to cpu, "
+                f"'{self._device}' as {compute}: {error}. Set `compute_device` to cpu, "
                 'or fetch the model again: async-agent models get whisper-base') from None
         multilingual = self._model.model.is_multilingual
         if not multilingual:
