@@ -22,8 +22,8 @@ def add_arguments(parser) -> None:
     describe.add_argument('name')
     call = actions.add_parser(
         'call', help='call a tool and follow it; Ctrl-C cancels the call',
-               '\'{"place": "kitchen"}\'')
-               "async-agent tools call navigate_to '{\"place\": \"kitchen\"}'")
+        epilog='example: async-agent tools call navigate_to place=kitchen, or with JSON: '
+               'async-agent tools call navigate_to \'{"place": "kitchen"}\'')
     call.add_argument('name')
     call.add_argument('arguments', nargs='*', help='key=value pairs, or one JSON object')
 

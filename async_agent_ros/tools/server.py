@@ -17,7 +17,7 @@ from rclpy.signals import SignalHandlerOptions, uninstall_signal_handlers
 
 from async_agent_ros.action import ExecuteTool
 from async_agent_ros.core.words import Error, Status
-from async_agent_ros.msg import ToolAnnouncement
+from async_agent_ros.msg import ToolAnnouncement, ToolSpec
 from async_agent_ros.tools.clock import NodeClock
 from async_agent_ros.tools.jobs import Job, Jobs, Outcome
 from async_agent_ros.tools.msgs import ANNOUNCE, LEASE_S, SERVICES, spec_to_msg
@@ -46,6 +46,7 @@ class ToolServer(Node):
         self.clock = NodeClock(self)
         self.clock.on_jump(self._wake_jobs)
         self._tools_by_name: Dict[str, Tool] = {}
+        self._spec_msgs: Dict[str, ToolSpec] = {}
         self._action_servers: Dict[str, ActionServer] = {}
         # Rises over restarts too, so that a restart is seen even before the lease is over.
         self._revision = int(time.time())
@@ -87,6 +88,7 @@ class ToolServer(Node):
                 "with @tool(name='...')")
         action_name = f'{self.get_fully_qualified_name()}/{name}'
         self._tools_by_name[name] = item.with_spec(action_name=action_name)
+        self._spec_msgs[name] = spec_to_msg(self._tools_by_name[name].spec)
         self._action_servers[name] = ActionServer(
             self, ExecuteTool, action_name,
             execute_callback=lambda goal_handle: ExecuteTool.Result(),    # replaced per goal
@@ -101,7 +103,7 @@ class ToolServer(Node):
             server=self.get_fully_qualified_name(), revision=self._revision,
             stopping=self._stopping, lease_s=self.lease_s,
             stamp=self.get_clock().now().to_msg(),
-            tools=[spec_to_msg(t.spec) for t in self._tools_by_name.values()]))
+            tools=list(self._spec_msgs.values())))
 
     # Goals. Everything below up to _on_job_ended runs in the executor's thread.
 
