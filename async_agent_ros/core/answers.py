@@ -82,7 +82,10 @@ def release(s: KernelState) -> None:
         stretch = next(x for x in answer.stretches
                        if sum(len(g.text) for g in x.segments) < len(x.text))
         stretch.segments.append(segment)
-        s.segments[segment.segment_id] = segment
+        if s.voice:
+            s.segments[segment.segment_id] = segment
+        else:
+            segment.heard_chars = len(text)    # read, not heard: there is no voice
         answer.stamps_ns.setdefault('first_sentence', s.now_ns)
         s.emit(effects.Say(segment.segment_id, generation_id, s.epoch, text,
                            segment.interruptible))

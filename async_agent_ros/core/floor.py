@@ -64,6 +64,8 @@ def on_transcript_timer(s: KernelState, utterance_id: str) -> None:
 
 def on_peer_changed(s: KernelState, event) -> None:
     """Free what only a vanished node could have ended."""
+    if event.peer == 'tts':
+        s.voice = event.alive
     if event.alive:
         if event.peer == 'dispatcher':
             s.retrying, s.failures = False, 0

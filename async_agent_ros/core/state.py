@@ -183,6 +183,8 @@ class KernelState:
     phase: State = State.IDLE
     storage_ok: bool = True
     paused: bool = False
+    voice: bool = False
+    """Whether a tts is there; without one, text counts as delivered when it is released."""
 
     catalogue: Dict[str, ToolSpec] = field(default_factory=dict)
     server_of: Dict[str, str] = field(default_factory=dict)

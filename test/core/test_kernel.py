@@ -521,6 +521,14 @@ def test_a_turn_without_waiting_ends_with_its_answer():
     assert [(t.reply, t.heard) for t in ended] == [('Hi.', 'Hi.')]
 
 
+def test_without_a_voice_text_is_delivered_when_it_is_written():
+    world = World()
+    world.step(events.PeerChanged, peer='tts', alive=False)
+    world.say('hello')
+    world.answer('Hi there.')
+    assert world.state.phase == State.IDLE and world.ledger[-1].status == Status.SUCCEEDED
+
+
 def test_stopping_ends_everything():
     world = World()
     drive(world)

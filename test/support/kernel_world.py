@@ -27,6 +27,7 @@ class World:
         self.effects = []
         self.settings = settings
         self.step(events.Started, session='s', settings=settings.to_json())
+        self.step(events.PeerChanged, peer='tts')
         self.step(events.ToolsAnnounced, server=SERVER, tools=tuple(t.to_json() for t in tools))
 
     @property
@@ -51,7 +52,8 @@ class World:
     def restart(self):
         """Kill the manager and start it again on what its ledger holds."""
         self.kernel = Kernel(Ledger(list(self.ledger)))
-        return self.step(events.Started, session='s', settings=self.settings.to_json())
+        out = self.step(events.Started, session='s', settings=self.settings.to_json())
+        return out + self.step(events.PeerChanged, peer='tts')
 
     # -- shorthand --------------------------------------------------------------------------------
     def say(self, text):
