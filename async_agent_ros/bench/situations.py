@@ -1,5 +1,5 @@
 """
-`async-agent bench situations`: does a model do the right thing in the middle of a conversation?
+Situations: does a model do the right thing in the middle of a conversation.
 
 Each situation is a ledger up to the point where the model must answer, and what a right answer
 is: which calls, and what its words must or must not say. The prompt is rendered by the agent's own
@@ -120,7 +120,8 @@ class Situation:
 
 
 NAV, BATTERY, POSE, LOOK = 'navigate_to', 'get_battery', 'get_pose', 'look_around'
-UNTRUE_ARRIVAL = r'\bdone\b|it took|\b(have|has|\'ve) (now )?(arrived|reached)|^arrived|\bi am (now )?(in|at) the'
+UNTRUE_ARRIVAL = (r'\bdone\b|it took|\b(have|has|\'ve) (now )?(arrived|reached)|^arrived|'
+                  r'\bi am (now )?(in|at) the')
 REFUSAL = (r"\b(can(no|')t|can not|cannot|unable|not able|no tool|don't have|do not have|"
            r"don't know|do not know|not equipped|sorry|not possible|only)\b")
 
@@ -400,7 +401,7 @@ def add_arguments(parser) -> None:
     parser.add_argument('--engine', default='llama_cpp', choices=('llama_cpp', 'transformers'))
     parser.add_argument('--model', action='append',
                         help='packaged model or path; may be given several times')
-    parser.add_argument('--prompt', help='prompt file; default: the package\'s own')
+    parser.add_argument('--prompt', help="prompt file; default: the package's own")
     parser.add_argument('--only', default='', help='groups or names to run, comma-separated')
     parser.add_argument('--unconstrained', action='store_true', help='without the grammar')
     parser.add_argument('--show', action='store_true', help='print every answer')

@@ -52,7 +52,7 @@ def _regex(text):
     return ''.join('[' + ('\\' if c in '\\]^-[' else '') + c + ']' for c in text)
 
 
-_BASICS = r'''
+_BASICS = r"""
 string ::= "\"" char* "\""
 char ::= [^"\\\x7F\x00-\x1F] | [\\] (["\\/bfnrt] | "u" [0-9a-fA-F]{4})
 integer ::= "-"? ("0" | [1-9] [0-9]*)
@@ -62,7 +62,7 @@ null ::= "null"
 value ::= object | array | string | number | boolean | null
 object ::= "{" (string ": " value (", " string ": " value)*)? "}"
 array ::= "[" (value (", " value)*)? "]"
-'''
+"""
 
 
 def gbnf(tools: Sequence[Any], marker: str = CALL_MARKER) -> str:

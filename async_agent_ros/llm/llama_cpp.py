@@ -74,6 +74,10 @@ class LlamaCppEngine:
         """Load the weights; raises ModelMissingError or EngineError with the remedy."""
         if self._server is not None:
             return
+        # OpenMP's threads spin while they wait for each other. On cores that are shared with the
+        # recogniser and the voice, the one they wait for is then not running: measured 0.15 s
+        # instead of 3 s a token on two busy cores, nothing lost on idle ones. Read at import.
+        os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
         try:
             xllamacpp = importlib.import_module('xllamacpp')
         except ImportError as error:

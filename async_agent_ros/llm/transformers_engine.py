@@ -48,7 +48,8 @@ class TransformersEngine:
                  seed: int = 0, constrain: bool = True,
                  call_marker: str = grammar.CALL_MARKER):
         if quantise not in QUANTISE:
-            raise EngineError(f'quantise is {quantise!r}; known are {", ".join(map(repr, QUANTISE))}')
+            raise EngineError(
+                f'quantise is {quantise!r}; known are {", ".join(map(repr, QUANTISE))}')
         self._name = model
         self._device = device
         self._dtype = dtype
@@ -72,6 +73,8 @@ class TransformersEngine:
         """Load the weights; raises ModelMissingError or EngineError with the remedy."""
         if self._model is not None:
             return
+        # see llama_cpp.py: threads that spin starve each other on shared cores
+        os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
         try:
             self._torch = importlib.import_module('torch')
             transformers = importlib.import_module('transformers')
