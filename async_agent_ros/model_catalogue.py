@@ -126,7 +126,7 @@ CATALOGUE = {model.name: model for model in _MODELS}
 """Every packaged model by name; the best of each role comes first."""
 
 DEFAULTS = {
-    'recogniser': 'whisper-base',
+    'recogniser': 'whisper-tiny.en',
     'voice': 'piper-joe',
     'language model': 'qwen2.5-coder-1.5b',
 }
