@@ -172,8 +172,9 @@ def _chat(args, settings, folder: Path) -> int:
     printer.tell('loading the model ...')
     code = 0
     try:
-        with recording, AgentSession(settings, folder / 'nodes.log', parameters=node_parameters(folder),
-                                     on_lines=printer.lines, on_remark=printer.tell) as session:
+        with recording, AgentSession(
+                settings, folder / 'nodes.log', parameters=node_parameters(folder),
+                on_lines=printer.lines, on_remark=printer.tell) as session:
             if args.voice:
                 from async_agent_ros.msg import Say
                 from async_agent_ros.nodes import qos

@@ -24,7 +24,7 @@ LINES = (ORDER, BATTERY, ABILITIES, BARGE_IN, THANKS)
 BARGE_IN_AFTER_S = 1.5
 """Seconds of the long answer that are heard before the person interrupts it."""
 
-CUE_TIMEOUT_S = 60.0
+CUE_TIMEOUT_S = 120.0
 
 
 class Line(Protocol):
@@ -130,7 +130,7 @@ def arrived() -> Cue:
         call = drive(view)
         return call is not None and bool(call.status) and answered(view, call.ended_ns)
 
-    return Cue('the robot has announced the end of the drive', holds, timeout_s=120.0)
+    return Cue('the robot has announced the end of the drive', holds, timeout_s=180.0)
 
 
 def finished(line: Line) -> Cue:

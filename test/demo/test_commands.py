@@ -7,7 +7,7 @@ import sys
 from types import SimpleNamespace
 import wave
 
-from async_agent_ros import bringup, models
+from async_agent_ros import bringup
 from async_agent_ros.demo.needs import have_models, missing_models, needed_models
 from async_agent_ros.demo.session import choose_domain
 from async_agent_ros.record.reader import BagReader
@@ -37,11 +37,9 @@ def test_chat_through_a_pipe(tmp_path):
 
 @pytest.fixture
 def speech_models():
-    for name in ('whisper-base', 'piper-joe'):
-        try:
-            models.find(name)
-        except models.ModelMissingError as error:
-            pytest.skip(str(error))
+    missing = missing_models(bringup.Settings(engine='scripted'))
+    if missing:
+        pytest.skip(f'get the models with: async-agent models get {" ".join(missing)}')
     pytest.importorskip('hibari')
 
 
@@ -64,12 +62,12 @@ def test_the_conversation_of_make_run_holds(tmp_path, speech_models):
 def test_models_are_named_when_they_are_missing(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv('ASYNC_AGENT_MODELS', str(tmp_path))
     monkeypatch.setattr('sys.stdin', SimpleNamespace(isatty=lambda: False))
-    assert missing_models(bringup.Settings(model='qwen2.5-coder-0.5b')) == [
-        'whisper-base', 'piper-joe', 'qwen2.5-coder-0.5b']
-    assert not have_models(bringup.Settings())
+    missing = missing_models(bringup.Settings(model='qwen2.5-coder-0.5b'))
+    assert len(missing) == 3 and missing[1:] == ['piper-joe', 'qwen2.5-coder-0.5b']
+    assert not have_models(bringup.Settings(model='qwen2.5-coder-0.5b'))
     out = capsys.readouterr()
     assert 'MB to download' in out.out
-    assert 'async-agent models get whisper-base piper-joe' in out.err
+    assert f'async-agent models get {" ".join(missing)}' in out.err
 
 
 def test_only_what_the_nodes_load_is_needed(tmp_path):
