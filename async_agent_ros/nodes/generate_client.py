@@ -4,12 +4,11 @@ import time
 from typing import Callable, Dict, Optional
 
 from rclpy.action import ActionClient
-from rclpy.qos import qos_profile_action_status_default
 
 from async_agent_ros.action import Generate
 from async_agent_ros.core import effects, events
 from async_agent_ros.core.words import Error
-from async_agent_ros.nodes import qos
+from async_agent_ros.nodes.feedback import subscribe_feedback
 
 FEEDBACK_WAIT_S = 0.5
 """Wait for feedback that a result counts and that has not come."""
@@ -34,9 +33,9 @@ class GenerateClient:
         self._post = post
         self._now = now
         self._pending: Dict[int, _Pending] = {}
-        self._client = ActionClient(
-            node, Generate, 'generate', feedback_sub_qos_profile=qos.EVENT,
-            status_sub_qos_profile=qos_profile_action_status_default)
+        self._client = ActionClient(node, Generate, 'generate')
+        # The client itself drops feedback that comes after the result.
+        subscribe_feedback(node, Generate, 'generate', self._on_feedback)
 
     def start(self, effect: effects.Generate) -> None:
         """Ask the dispatcher for a generation; without one the kernel learns it at once."""
@@ -48,7 +47,7 @@ class GenerateClient:
             return
         goal = Generate.Goal(instance=effect.instance, generation_id=effect.generation_id,
                              epoch=effect.epoch, context_seq=effect.context_seq)
-        future = self._client.send_goal_async(goal, feedback_callback=self._on_feedback)
+        future = self._client.send_goal_async(goal)
         future.add_done_callback(lambda f: self._guard(self._on_accepted, effect, f))
 
     def _guard(self, handler, effect, future) -> None:
@@ -66,8 +65,7 @@ class GenerateClient:
         handle.get_result_async().add_done_callback(
             lambda f: self._guard(self._on_result, effect, f))
 
-    def _on_feedback(self, message) -> None:
-        feedback = message.feedback
+    def _on_feedback(self, feedback) -> None:
         pending = self._pending.get(feedback.generation_id)
         if pending is None:
             return

@@ -9,6 +9,7 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 
 from async_agent_ros.action import ExecuteTool
+from async_agent_ros.core.words import Error, Status
 from async_agent_ros.msg import CallCommand, CallEvent, ToolAnnouncement
 from async_agent_ros.tools import call_life
 from async_agent_ros.tools.call_life import CallLife, Stage
@@ -73,7 +74,8 @@ class CallExecutor:
         self._steady = steady
         self._log = node.get_logger().get_child('calls')
         self._calls: Dict[Key, _Call] = {}
-        self._known: 'collections.OrderedDict[Key, None]' = collections.OrderedDict()
+        self._known: 'collections.OrderedDict[Key, Optional[CallEvent]]' = (
+            collections.OrderedDict())    # with its ENDED event, once it has ended
         self._early_cancels: 'collections.OrderedDict[Key, None]' = collections.OrderedDict()
         self._clients: Dict[str, ActionClient] = {}
         self._servers: Dict[str, _Server] = {}
@@ -111,9 +113,24 @@ class CallExecutor:
                 self._do(call, call.life.cancel(self._steady()))
             elif key not in self._known:
                 _remember(self._early_cancels, key)
+        elif command.command == CallCommand.FIND:
+            self._find(key, command)
         else:
             self._log.error(f'call {command.call_id}: unknown command {command.command!r}; '
                             'it is ignored')
+
+    def _find(self, key, command):
+        """Tell a restarted manager how the call stands; never execute it."""
+        call = self._calls.get(key)
+        if call is None:
+            ended = self._known.get(key) or CallEvent(
+                event=CallEvent.ENDED, call_id=command.call_id, status=str(Status.LOST),
+                error_code=Error.LOST, result_json='null',
+                error_msg='this dispatcher never saw the call: whether it ran is unknown',
+                stamp=self._node.get_clock().now().to_msg())
+            self._publish_event(ended)
+        elif call.life.stage is Stage.RUNNING:
+            self._tell(call, CallEvent.ACCEPTED)
 
     def close(self, reason: str = 'the dispatcher stops') -> None:
         """End every call as lost (those not begun as cancelled) and let go of the graph."""
@@ -278,15 +295,17 @@ class CallExecutor:
             self._tell(call, CallEvent.FEEDBACK, progress=action.progress, text=action.text)
         else:
             self._calls.pop(call.key, None)
-            self._tell(call, CallEvent.ENDED, status=str(action.status),
-                       error_code=int(action.error_code), error_msg=action.error_msg,
-                       result_json=action.result_json)
+            self._known[call.key] = self._tell(
+                call, CallEvent.ENDED, status=str(action.status),
+                error_code=int(action.error_code), error_msg=action.error_msg,
+                result_json=action.result_json)
             self._answered(call)
 
-    def _tell(self, call, event, **fields):
-        self._publish_event(CallEvent(
-            event=event, call_id=call.command.call_id,
-            stamp=self._node.get_clock().now().to_msg(), **fields))
+    def _tell(self, call, event, **fields) -> CallEvent:
+        message = CallEvent(event=event, call_id=call.command.call_id,
+                            stamp=self._node.get_clock().now().to_msg(), **fields)
+        self._publish_event(message)
+        return message
 
     def _then(self, call, future, callback):
         future.add_done_callback(self._guard(

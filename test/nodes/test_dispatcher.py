@@ -4,8 +4,6 @@ import os
 import threading
 import time
 
-os.environ.setdefault('ROS_DOMAIN_ID', str(10 + os.getpid() % 90))
-os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
 
 from action_msgs.msg import GoalStatus  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402

@@ -18,8 +18,6 @@ from sensor_msgs.msg import BatteryState
 from async_agent_ros.msg import CallCommand, CallEvent
 from async_agent_ros.tools.executor import CallExecutor
 
-os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-os.environ.setdefault('ROS_DOMAIN_ID', str(20 + os.getpid() % 60))
 
 NODE = [sys.executable, '-m', 'async_agent_ros.nodes.sim_robot']
 SERVER = '/agent/sim_robot'

@@ -1,9 +1,8 @@
 """An agent of real processes over DDS, and an observer that talks to it and waits for things."""
-import itertools
-import os
 import threading
 import time
 
+from domains import reserve
 import rclpy
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
@@ -19,15 +18,13 @@ from async_agent_ros.nodes.convert import entry_from_msg
 from async_agent_ros.srv import GetLedger
 from async_agent_ros.supervisor import RestartPolicy, Supervisor
 
-_domains = itertools.count(101 - os.getpid() % 40)
-
 
 class LiveAgent:
     """Nodes in a domain of their own; use as a context manager."""
 
-    def __init__(self, tmp_path, *, nodes='text', engine='scripted', domain=None, namespace='/agent',
-                 more=None, env=None, **settings):
-        self.domain = domain or next(_domains)
+    def __init__(self, tmp_path, *, nodes='text', engine='scripted', domain=None,
+                 namespace='/agent', more=None, env=None, **settings):
+        self.domain = domain or reserve()
         self.ledger_dir = tmp_path / 'ledger'
         self.log = []
         parameters = {'dialog_manager': {'ledger_dir': str(self.ledger_dir)}}
@@ -48,7 +45,6 @@ class LiveAgent:
 
     # -- start and end ----------------------------------------------------------------------------
     def __enter__(self):
-        os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
         self.context = rclpy.Context()
         self.context.init(domain_id=self.domain)
         self.node = rclpy.create_node('observer', namespace=self.namespace, context=self.context,

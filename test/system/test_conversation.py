@@ -81,7 +81,8 @@ def test_a_killed_robot_takes_its_tools_and_comes_back(agent):
     lost = agent.wait_entry('result', call_id=call.call_id)
     assert lost.status == 'lost'
     agent.supervisor.wait_for_new_pid('sim_robot', pid, timeout_s=15.0)
-    agent.wait_entry('system', '"get_battery"', after=lost.seq + 1, timeout_s=30.0)
+    gone = agent.wait_entry('system', '"added":[]')
+    agent.wait_entry('system', '"get_battery"', after=gone.seq, timeout_s=30.0)
     asked = agent.say('what is your battery')
     agent.wait_entry('assistant', 'percent', after=asked, timeout_s=30.0)
 
