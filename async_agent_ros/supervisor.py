@@ -251,9 +251,10 @@ class Supervisor:
     def _run_once(self, node):
         command = [*find_command(node.spec, self._env), *node.spec.ros_arguments()]
         # If the supervisor itself is killed, the kernel ends the nodes: the tie is to the thread
-        # that forks, which is this one and lives as long as the process.
+        # that forks, which is this one and lives as long as the process. Not SIGINT, which is lost
+        # when it meets Python just before the ROS wheels start it anew.
         if shutil.which('setpriv'):
-            command = ['setpriv', '--pdeathsig', 'INT', '--', *command]
+            command = ['setpriv', '--pdeathsig', 'TERM', '--', *command]
         with self._lock:
             if not node.wanted:
                 return 0

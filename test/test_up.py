@@ -20,7 +20,7 @@ def up(tmp_path):
                ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST', PYTHONUNBUFFERED='1')
     process = subprocess.Popen(
         [sys.executable, '-m', 'async_agent_ros.cli', 'up', '--nodes', 'sim_robot',
-         '--namespace', '/up_test'],
+         '--namespace', '/up_test', '--log-level', 'debug'],
         env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     watchdog = threading.Timer(DEADLINE_S, process.kill)
     watchdog.start()
@@ -64,6 +64,7 @@ def _runs(pid):
 @pytest.mark.skipif(not shutil.which('setpriv'), reason='setpriv (util-linux) is not installed')
 def test_nodes_do_not_outlive_a_killed_supervisor(up):
     pid = int(_line(up, r'started: pid (\d+)')[1])
+    _line(up, r'\[DEBUG\]')    # from here on it is a ROS node
     up.kill()
     up.wait()
     end_s = time.monotonic() + DEADLINE_S

@@ -36,8 +36,8 @@ class Check:
 def add_arguments(parser) -> None:
     """Declare the options of `async-agent doctor`."""
     parser.add_argument('--namespace', default='/agent', help='namespace of the agent')
-    parser.add_argument('--wait', type=float, default=2.0, metavar='SECONDS',
-                        help='how long to look for a running agent (default: 2)')
+    parser.add_argument('--wait', type=float, default=3.0, metavar='SECONDS',
+                        help='how long to look for a running agent (default: 3)')
 
 
 def check_python() -> List[Check]:

@@ -8,16 +8,15 @@ from async_agent_ros import bringup
 def add_arguments(parser) -> None:
     """Declare the options of `async-agent nodes`."""
     parser.add_argument('--namespace', default='/agent', help='namespace of the agent')
-    parser.add_argument('--wait', type=float, default=2.0, metavar='SECONDS',
-                        help='how long to look for nodes at most (default: 2)')
+    parser.add_argument('--wait', type=float, default=3.0, metavar='SECONDS',
+                        help='how long to look for nodes at most (default: 3)')
 
 
 def discover(namespace: str, wait_s: float) -> Dict[str, str]:
     """
     Return the nodes that run in a namespace, each with its lifecycle state ('' when it has none).
 
-    Needs rclpy. Discovery takes time: looks for as long as `wait_s`, less once nodes are found
-    and no new ones come.
+    Needs rclpy. Discovery takes time: looks for as long as `wait_s`, less once all are found.
     """
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
@@ -28,15 +27,11 @@ def discover(namespace: str, wait_s: float) -> Dict[str, str]:
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
     try:
-        found, quiet_until_s = set(), 0.0
+        found = set()
         end_s = time.monotonic() + wait_s
-        while time.monotonic() < end_s:
-            now = {name for name, space in node.get_node_names_and_namespaces()
-                   if space == namespace and not name.startswith('_')}
-            if now - found:
-                found, quiet_until_s = now, time.monotonic() + 0.5
-            elif found and time.monotonic() > quiet_until_s:
-                break
+        while time.monotonic() < end_s and not found.issuperset(bringup.ALL_NODES):
+            found |= {name for name, space in node.get_node_names_and_namespaces()
+                      if space == namespace and not name.startswith('_')}
             executor.spin_once(timeout_sec=0.05)
         return {name: _lifecycle_state(node, executor, namespace, name) for name in sorted(found)}
     finally:
