@@ -1,6 +1,6 @@
 """Generations and their speech: request, release of text, end, and what was heard of it."""
 from async_agent_ros.core import calls, effects, turns
-from async_agent_ros.core.state import Answer, Cut, KernelState, Segment, Stretch
+from async_agent_ros.core.state import Answer, Cut, KernelState, Segment, Stretch, Waiting
 from async_agent_ros.core.words import Error, Kind, Scope, Status
 
 MOST_DOUBLINGS = 5
@@ -22,9 +22,9 @@ def start_if_due(s: KernelState) -> None:
     s.next_generation += 1
     s.active = answer.generation_id
     s.answers[answer.generation_id] = answer
-    first = next((w for w in waiting if w.is_person), waiting[0])
-    answer.stamps_ns = {'trigger': first.stamp_ns, 'speech_end': first.speech_end_ns,
-                        'declared': first.declared_ns, 'requested': s.now_ns}
+    latest = main_trigger(answer)
+    answer.stamps_ns = {'trigger': latest.stamp_ns, 'speech_end': latest.speech_end_ns,
+                        'declared': latest.declared_ns, 'requested': s.now_ns}
     s.emit(effects.Generate(answer.generation_id, s.epoch, answer.context_seq, 'main'))
 
 
@@ -104,9 +104,14 @@ def on_rejected(s: KernelState, event) -> None:
     answer = current(s, event)
     if answer:
         flush(s, answer)
-        entry = s.append(Kind.NOTIFICATION, {'text': event.reason, 'raw': event.raw[:500]},
-                         name='rejected_output', generation_id=answer.generation_id)
-        turns.wait(s, entry.seq, 'notification', answer.depth + 1, answer.turns)
+        reject(s, answer, event.reason, event.raw)
+
+
+def reject(s: KernelState, answer: Answer, reason: str, raw: str) -> None:
+    """Write what is wrong with an output and have the model try again."""
+    entry = s.append(Kind.NOTIFICATION, {'text': reason, 'raw': raw[:500]},
+                     name='rejected_output', generation_id=answer.generation_id)
+    turns.wait(s, entry.seq, 'notification', answer.depth + 1, answer.turns)
 
 
 # -- end ------------------------------------------------------------------------------------------
@@ -125,6 +130,8 @@ def on_generation_ended(s: KernelState, event) -> None:
                      'error_msg': event.error_msg, 'output_tokens': event.output_tokens}
     if event.error_code == Error.NONE and event.finish_reason in ('stop', 'length'):
         s.failures = 0
+        if not answer.has_text and not answer.calls and any(w.is_person for w in answer.waiting):
+            reject(s, answer, 'you wrote nothing: answer the person', '')
         calls.commit_pending(s, answer)
         return
     calls.retract_pending(s, answer.generation_id, 'the generation failed')
@@ -181,15 +188,18 @@ def end(s: KernelState, answer: Answer, status: Status) -> None:
              generation_id=answer.generation_id)
     turns.answered(s, answer)
     if answer.waiting:
-        s.emit(effects.TurnMeasured(
-            answer.generation_id, trigger_of(answer), True, status == Status.CANCELLED,
-            dict(answer.stamps_ns), dict(answer.counts)))
+        measure(s, answer, complete=True, interrupted=status == Status.CANCELLED)
 
 
-def trigger_of(answer: Answer) -> str:
-    """Return what the answer answers: the person's words when there are any."""
-    first = next((w for w in answer.waiting if w.is_person), answer.waiting[0])
-    return first.trigger
+def measure(s: KernelState, answer: Answer, *, complete=False, interrupted=False) -> None:
+    """Report the latencies of an answer."""
+    s.emit(effects.TurnMeasured(answer.generation_id, main_trigger(answer).trigger, complete,
+                                interrupted, dict(answer.stamps_ns), dict(answer.counts)))
+
+
+def main_trigger(answer: Answer) -> Waiting:
+    """Return what the answer is measured from: the person's last words, else what came first."""
+    return next((w for w in reversed(answer.waiting) if w.is_person), answer.waiting[0])
 
 
 def end_finished(s: KernelState) -> None:
@@ -221,8 +231,7 @@ def on_speech_progress(s: KernelState, event) -> None:
     if event.state == 'started' and answer and 'first_audio' not in answer.stamps_ns:
         answer.stamps_ns['first_audio'] = event.at_ns or s.now_ns
         if answer.waiting:
-            s.emit(effects.TurnMeasured(answer.generation_id, trigger_of(answer), False, False,
-                                        dict(answer.stamps_ns), dict(answer.counts)))
+            measure(s, answer)
     if event.state in ('finished', 'stopped', 'failed'):
         del s.segments[event.segment_id]
         if event.state == 'failed':

@@ -316,6 +316,16 @@ def test_rejected_output_comes_back_to_the_model_and_not_for_ever():
     assert len(generates(itertools.chain(*world.effects))) == 4
 
 
+def test_an_answer_without_a_word_does_not_pass_in_silence():
+    world = World()
+    world.say('hello')
+    out = world.finish()
+    assert len(generates(out)) == 1
+    assert any('wrote nothing' in e.content for e in world.ledger)
+    world.answer('Hello.')
+    assert world.state.active is None
+
+
 def test_an_equal_call_is_refused_while_the_first_runs():
     world = World()
     call = drive(world)
