@@ -90,7 +90,7 @@ class PromptFormat:
         'the way is blocked', 'Sorry, that did not work: the way is blocked.')
     """An error and the reply shown to it; a reply '' leaves the example out."""
     shots: Tuple[Shot, ...] = ()
-    """More examples, shown after those of the tools."""
+    """More examples, shown before those of the tools."""
     hidden_notifications: Tuple[str, ...] = ('progress',)
     """Names of notifications that are not kept in the prompt. Progress is shown while it runs."""
     result_notes: Mapping[str, str] = field(default_factory=_notes)
