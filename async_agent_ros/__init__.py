@@ -1,1 +1,2 @@
-__version__ = "0.1.0"
+"""A real-time voice agent for robots that does not take turns."""
+__version__ = '0.1.0'

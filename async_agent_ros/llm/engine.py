@@ -69,5 +69,3 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free the weights."""
-
-

@@ -266,3 +266,7 @@ def load_format(path: str = '') -> PromptFormat:
 def main(args=None) -> None:
     """Run the node."""
     node_base.run_node(DispatcherNode, args)
+
+
+if __name__ == '__main__':
+    main()

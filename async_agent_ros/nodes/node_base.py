@@ -9,6 +9,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 import rclpy
+from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode
 from rclpy.signals import SignalHandlerOptions
@@ -98,13 +99,18 @@ class _Signals:
 
     def __init__(self, wake: Callable[[], None]):
         self.stop = threading.Event()
+        self.starting = True
         self._wake = wake
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: None)
+            signal.signal(number, self._on_signal)
         threading.Thread(target=self._listen, name='signals', daemon=True).start()
+
+    def _on_signal(self, number, frame):
+        if self.starting:
+            raise KeyboardInterrupt    # loading weights takes seconds: do not wait for them
 
     def _listen(self):
         while self._reader.recv(1):
@@ -122,7 +128,7 @@ def run_node(make_node: Callable[[], Any], args: Optional[Sequence[str]] = None)
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = make_node()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ParameterException) as error:
         print(f'cannot start: {error}', file=sys.stderr, flush=True)
         rclpy.try_shutdown()
         raise SystemExit(1) from None
@@ -134,9 +140,13 @@ def run_node(make_node: Callable[[], Any], args: Optional[Sequence[str]] = None)
         if managed and node.get_parameter('autostart').value:
             if node.trigger_configure().name == 'SUCCESS':
                 node.trigger_activate()
+        signals.starting = False
         while not signals.stop.is_set():
             executor.spin_once()
+    except KeyboardInterrupt:
+        pass
     finally:
+        signals.starting = False
         # A second signal must not cut the clean-up short.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if managed:

@@ -60,10 +60,10 @@ class Recognizer(Protocol):
 
 # What Whisper writes under noise, breath and silence: captions of the videos it learned from.
 _PHANTOMS = re.compile(
-    r"(?:thank you(?: (?:so|very) much)?(?: for (?:watching|listening))?|thanks(?: for watching)?"
-    r"|please subscribe.*|subscribe.*|(?:like and )?subscribe|see you (?:next time|later)"
+    r'(?:thank you(?: (?:so|very) much)?(?: for (?:watching|listening))?|thanks(?: for watching)?'
+    r'|please subscribe.*|subscribe.*|(?:like and )?subscribe|see you (?:next time|later)'
     r"|i'?ll see you (?:next time|in the next.*)|bye(?: bye)?|you|the|so|oh|uh|um|hmm?|mm"
-    r"|subtitles? by.*|captions? by.*|transcribed by.*|amara org.*|www.*|music|applause"
+    r'|subtitles? by.*|captions? by.*|transcribed by.*|amara org.*|www.*|music|applause'
     r"|silence|blank audio|beep|i'?m sorry|okay|\d)")
 _SOUND_TAG = re.compile(r'\[[^\]]*\]|\([^)]*\)|\*[^*]*\*|♪[^♪]*♪?')
 

@@ -90,7 +90,7 @@ class Player:
         return self.world.events[-1], out
 
     def _play(self, name, *args):
-        world, state = self.world, self.world.state
+        state = self.world.state
         current = {'generation_id': state.active or 99, 'epoch': state.epoch}
         if name == 'say':
             return self._step(events.UserText, text=args[0])

@@ -1,6 +1,5 @@
 """The dispatcher over real DDS, with the scripted engine in place of a model."""
 import json
-import os
 import threading
 import time
 

@@ -1,6 +1,5 @@
 """sim_robot as a process of its own: its tools, topics and parameters over DDS."""
 import json
-import os
 import signal
 import subprocess
 import sys
