@@ -18,8 +18,8 @@ PYTEST_ARGS ?=
 # Models of the conversation, and of the tests besides.
 RUN_MODELS ?= default
 TEST_MODELS ?= all
-# Where the CPU build of torch comes from: the one on PyPI brings gigabytes of CUDA.
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# An extra package index with the CPU builds of torch: the usual build brings gigabytes of CUDA.
+TORCH_INDEX ?=
 
 export PATH := $(VENV)/bin:$(PATH)
 export VIRTUAL_ENV := $(VENV)
@@ -98,11 +98,10 @@ $(DONE)/package: $(INTERFACES) $(INSTALLED) CMakeLists.txt setup.py pyproject.to
 	  -q --no-build-isolation --no-deps -e .
 	@touch $@
 
-# torch first and by itself, from the index of its CPU builds where that can be reached.
+# torch first and by itself, so that its size is announced.
 $(DONE)/test: requirements/test.txt $(PINS) $(DONE)/run
-	@extra=(); if python -c 'import sys, urllib.request as r; r.urlopen(sys.argv[1], timeout=10)' \
-	  '$(TORCH_INDEX)/torch/' 2>/dev/null; then extra=(--extra-index-url '$(TORCH_INDEX)'); fi; \
-	$(INSTALL) 'torch, for the tests of the engine transformers (about 200 MB)' \
-	  "$${extra[@]}" "$$(grep '^torch==' requirements/test.txt)"
+	@$(INSTALL) 'torch, for the tests of the engine transformers (200 MB, or GBs with CUDA)' \
+	  $(if $(TORCH_INDEX),--extra-index-url '$(TORCH_INDEX)') \
+	  "$$(grep '^torch==' requirements/test.txt)"
 	@$(INSTALL) 'test tools' -r requirements/test.txt
 	@touch $@

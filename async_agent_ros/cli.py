@@ -14,6 +14,7 @@ COMMANDS = {
     'up': 'start the nodes of the agent and keep them running',
     'nodes': 'show what nodes make up the agent, and which of them run',
     'tools': 'show the tools that the running agent can call',
+    'watch': 'watch a running agent in the terminal',
     'doctor': 'check ROS, audio, models and GPU; say what is missing and how to get it',
     'models': 'list, download and locate the packaged models',
     'record': 'record a running agent: bag, ledger, audio',
