@@ -1,0 +1,1 @@
+"""What benches share: statistics and rows, facts of the machine, a probe in the ROS graph."""
