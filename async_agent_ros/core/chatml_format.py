@@ -91,6 +91,8 @@ class PromptFormat:
     """An error and the reply shown to it; a reply '' leaves the example out."""
     shots: Tuple[Shot, ...] = ()
     """More examples, shown before those of the tools."""
+    examples_end: str = ''
+    """System message after the examples: small models take their facts for the truth."""
     hidden_notifications: Tuple[str, ...] = ('progress',)
     """Names of notifications that are not kept in the prompt. Progress is shown while it runs."""
     result_notes: Mapping[str, str] = field(default_factory=_notes)

@@ -294,6 +294,8 @@ class Renderer:
                 examples[-1] = (role, f'{examples[-1][1]}\n{content}')
             else:
                 examples.append((role, content))
+        if examples and settings.examples_end:
+            examples.append(('system', escape(settings.examples_end)))
         # examples stand before the session: their clock is its zero
         return text + ''.join(
             self._message(role, content, self._first_ns or 0) for role, content in examples)
