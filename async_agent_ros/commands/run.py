@@ -13,8 +13,11 @@ from async_agent_ros.demo.outcome import Outcome, print_checks, print_folder, pr
 from async_agent_ros.demo.outcome import print_turns
 from async_agent_ros.demo.session import AgentSession, choose_domain
 
-ROBOT_SPEED_M_S = 0.2
-"""Slow, so that there is something to talk about on the way."""
+ROBOT_SPEED_M_S = 0.1
+"""Slow, so that there is time to talk on the way, also on a slow machine."""
+
+HURRY_SPEED_M_S = 0.8
+"""Once everything is said that is to be said on the way."""
 
 EPILOGUE_S = 1.0
 
@@ -56,6 +59,7 @@ class Conversation:
     def __init__(self, session: AgentSession, person, remark):
         from async_agent_ros.demo.microphone import SpeechMicrophone
         from async_agent_ros.demo.scenario import LINES
+        self._session = session
         self._follower = session.follower
         self._remark = remark
         # Before the conversation, so that synthesis takes no time from it.
@@ -68,7 +72,7 @@ class Conversation:
         from async_agent_ros.demo.scenario import converse, CueError
         self._microphone.start()
         try:
-            converse(self._say, self._wait)
+            converse(self._say, self._wait, self._hurry)
             time.sleep(EPILOGUE_S)    # of silence, for the recording to end with
         except CueError as error:
             return str(error)
@@ -82,6 +86,10 @@ class Conversation:
         line.done.wait()
         self.lines.append(line)
         return line
+
+    def _hurry(self):
+        self._remark(f'the robot drives faster now: {HURRY_SPEED_M_S:g} m/s')
+        self._session.set_parameter('sim_robot', 'speed', HURRY_SPEED_M_S)
 
     def _wait(self, cue):
         from async_agent_ros.demo.scenario import CueError, situation
@@ -162,6 +170,7 @@ def run(args: argparse.Namespace) -> int:
                 if not args.mic:
                     conversation = Conversation(session, person, watch.tell)
                 session.wait_ready()
+                session.wait_warm()
                 watch.tell('the agent is ready')
                 try:
                     broke = _talk(args, conversation, watch)

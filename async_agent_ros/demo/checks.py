@@ -13,6 +13,10 @@ from async_agent_ros.watch.view import AgentView, compact
 HEARD_RATIO = 0.6
 SILENT_WITHIN_S = 1.0
 
+_ARRIVAL = re.compile(
+    r"\b(arrived|arrival|reached|got to|made it|(?:am|'m|are|is|now) (?:now )?"
+    rf'(?:here|there|(?:in|at) the {scenario.DESTINATION}))\b')
+
 Sounds = Sequence[Tuple[int, int]]
 """Where the robot's side of the recording sounds, (onset, end) in nanoseconds."""
 
@@ -136,9 +140,9 @@ def _interruption(view, line, sounds):
 def _arrival(view):
     call = scenario.drive(view)
     told = ' '.join(spoken_after(view, call.ended_ns)) if call and call.ended_ns else ''
-    found = set(words(told)) & {scenario.DESTINATION, 'arrived', 'here', 'reached', 'there'}
     return Check('arrival announced', f'that it is in the {scenario.DESTINATION}',
-                 f'"{told}"' if told else 'nothing', bool(found))
+                 f'"{compact(told, 120)}"' if told else 'nothing',
+                 bool(_ARRIVAL.search(told.lower())))
 
 
 def _one_end_each(entries):

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Callable
+from typing import Callable, List
 
 START_S = 30.0
 END_S = 30.0
@@ -33,22 +33,28 @@ class Recording:
             self._command, env=dict(os.environ, PYTHONUNBUFFERED='1'), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
         self._started = threading.Event()
+        self._recording = False
+        self._output: List[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True, name='recorder output')
         self._reader.start()
-        self._first = ''
         self._started.wait(START_S)
-        if not self._first.startswith('recording '):
+        if not self._recording:
             self._process.kill()
-            raise RecordingError(self._first or f'the recorder did not start in {START_S:g} s')
+            self._process.wait()
+            raise RecordingError('the recorder does not start: '
+                                 + ('\n'.join(self._output) or f'nothing in {START_S:g} s'))
         return self
 
     def _read(self):
         for line in self._process.stdout:
-            if not self._started.is_set():
-                self._first = line.strip()
+            if self._recording:
+                self._on_remark('recorder: ' + line.strip())
+            elif line.startswith('recording '):
+                self._recording = True
                 self._started.set()
             else:
-                self._on_remark('recorder: ' + line.strip())
+                # A warning of the middleware, or why it ends.
+                self._output.append(line.strip())
         self._started.set()
 
     def __exit__(self, *exc_info) -> None:

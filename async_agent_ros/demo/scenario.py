@@ -16,12 +16,12 @@ BATTERY_TOOL = 'get_battery'
 
 ORDER = 'Please drive to the kitchen.'
 BATTERY = 'What is your battery level?'
-ABILITIES = 'What can you do for me?'
+ABILITIES = 'What can you do for me, explain it in detail.'
 BARGE_IN = 'Wait, how far is it to the kitchen?'
 THANKS = 'Thank you very much.'
 LINES = (ORDER, BATTERY, ABILITIES, BARGE_IN, THANKS)
 
-BARGE_IN_AFTER_S = 1.5
+BARGE_IN_AFTER_S = 1.0
 """Seconds of the long answer that are heard before the person interrupts it."""
 
 CUE_TIMEOUT_S = 120.0
@@ -143,17 +143,19 @@ Say = Callable[[str], Line]
 Wait = Callable[[Cue], None]
 
 
-def converse(say: Say, wait: Wait) -> None:
+def converse(say: Say, wait: Wait, hurry: Callable[[], None] = lambda: None) -> None:
     """
     Hold the conversation: `say` speaks a line to its end, `wait` waits for a cue.
 
-    Raises CueError from `wait` when the conversation does not hold.
+    `hurry` lets the robot drive faster, once all that is to be said on the way is said. Raises
+    CueError from `wait` when the conversation does not hold.
     """
     wait(ready())
     wait(driving(say(ORDER)))
     wait(replied(say(BATTERY), 'the robot has told its battery level'))
     wait(explaining(say(ABILITIES)))
     wait(replied(say(BARGE_IN), 'the robot has answered the new question'))
+    hurry()
     wait(arrived())
     wait(finished(say(THANKS)))
 

@@ -16,6 +16,10 @@ from async_agent_ros.watch.view import Line
 READY_S = 120.0
 """Loading models for the first time takes this long on a slow disk."""
 
+WARM_S = 300.0
+"""The first prefill of the prompt on a slow machine; afterwards it is kept on disk."""
+
+_WARM_LINE = 'the head of the prompt was prefilled'
 _MAY_WARN = frozenset(('sim_robot', 'dialog_manager'))
 _TAIL_LINES = 12
 
@@ -42,8 +46,9 @@ class NodeLog:
     def __init__(self, path: Path):
         self.path = path
         self._file: TextIO = open(path, 'w', encoding='utf-8')
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._tails: Dict[str, Deque[str]] = {}
+        self._warm = False
 
     def line(self, node: str, text: str) -> None:
         """Take in one line; called from the supervisor's threads."""
@@ -53,6 +58,13 @@ class NodeLog:
             self._file.write(f'[{node}] {text}\n')
             self._file.flush()
             self._tails.setdefault(node, deque(maxlen=_TAIL_LINES)).append(text)
+            self._warm = self._warm or _WARM_LINE in text
+            self._lock.notify_all()
+
+    def wait_warm(self, timeout_s: float) -> bool:
+        """Block until the dispatcher says that the prompt is prefilled; False on timeout."""
+        with self._lock:
+            return self._lock.wait_for(lambda: self._warm, timeout_s)
 
     def tail(self, node: str) -> str:
         """Return the last lines of a node."""
@@ -87,6 +99,7 @@ class AgentSession:
         self._supervisor = Supervisor(self._specs, output=self.log.line, on_event=self._on_event)
         self._failed: List[NodeEvent] = []
         self._levels: Dict[str, tuple] = {}
+        self._engine = ''
         self._stop = threading.Event()
         self.node = self.follower = None
 
@@ -142,6 +155,8 @@ class AgentSession:
             for status in message.status:
                 level = status.level if isinstance(status.level, int) else status.level[0]
                 self._levels[status.hardware_id or status.name] = (level, status.message)
+                if status.name.endswith('/dispatcher'):
+                    self._engine = {v.key: v.value for v in status.values}.get('engine', '')
             self.follower.changed.notify_all()
 
     def _state_of(self, spec: bringup.NodeSpec) -> str:
@@ -181,6 +196,38 @@ class AgentSession:
                     raise SessionError(f'not ready within {timeout_s:g} s (logs in '
                                        f'{self.log.path}):\n{reasons}')
                 self.follower.changed.wait(0.5)
+
+    def wait_warm(self) -> None:
+        """Block until a local model has read its instructions, so that it answers at once."""
+        if self._engine == 'llama_cpp':
+            started = time.monotonic()
+            if not self.log.wait_warm(1.0):
+                self._on_remark('the model reads its instructions; the first time this takes a '
+                                'minute or two, then it is kept on disk')
+            if not self.log.wait_warm(WARM_S):
+                self._on_remark(f'it has not read them within {WARM_S:g} s; going on without')
+            elif time.monotonic() - started > 1.0:
+                self._on_remark(f'it took {time.monotonic() - started:.0f} s')
+
+    def set_parameter(self, node: str, name: str, value: float, timeout_s: float = 5.0) -> None:
+        """Set a parameter of one of the nodes; raises SessionError when it does not take it."""
+        from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+        from rcl_interfaces.srv import SetParameters
+
+        full_name = f'{self._settings.namespace}/{node}'
+        client = self.node.create_client(SetParameters, f'{full_name}/set_parameters')
+        done = threading.Event()
+        if not client.wait_for_service(timeout_sec=timeout_s):
+            raise SessionError(f'{full_name} does not answer')
+        future = client.call_async(SetParameters.Request(parameters=[Parameter(
+            name=name, value=ParameterValue(type=ParameterType.PARAMETER_DOUBLE,
+                                            double_value=value))]))
+        future.add_done_callback(lambda _: done.set())
+        if not done.wait(timeout_s):
+            raise SessionError(f'{full_name} does not answer')
+        result = future.result().results[0]
+        if not result.successful:
+            raise SessionError(f'{full_name} refuses {name}={value}: {result.reason}')
 
     @property
     def names(self) -> Sequence[str]:

@@ -116,10 +116,10 @@ def test_the_person_interrupts_in_the_middle_of_the_answer(agent):
     abilities = line(scenario.ABILITIES, 5, 6)
     cue = scenario.explaining(abilities)
     agent.hear(abilities)
-    agent.speak(7, 'I can drive and look around.', played_s=1.0)
+    agent.speak(7, 'I can drive and look around.', played_s=0.6)
     assert not cue.holds(agent.view)
     agent.view.apply('speech_progress', SpeechProgress(
-        segment_id=1, state='playing', played_s=1.6))
+        segment_id=1, state='playing', played_s=1.2))
     assert cue.holds(agent.view)
 
 
