@@ -2,7 +2,10 @@
 import time
 from typing import Callable, Dict, Iterable
 
-from rclpy.event_handler import SubscriptionEventCallbacks
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:    # ROS 2 Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
 
 from async_agent_ros.core import events
 from async_agent_ros.msg import ToolAnnouncement
