@@ -20,6 +20,8 @@ HURRY_SPEED_M_S = 0.8
 """Once everything is said that is to be said on the way."""
 
 EPILOGUE_S = 1.0
+HOPELESS_S = 2.0
+"""A cue is given up when it has been hopeless for so long."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,13 +97,23 @@ class Conversation:
         from async_agent_ros.demo.scenario import CueError, situation
         from async_agent_ros.record.follow import DeadlineError
         reasons = []
+        steady = {}
+
+        def lasts(name, holds, for_s):
+            # Looked at again with every message; diagnostics alone come five times a second.
+            if not holds:
+                steady.pop(name, None)
+                return False
+            return time.monotonic() - steady.setdefault(name, time.monotonic()) >= for_s
 
         def over(view):
-            if cue.holds(view):
+            reasons.clear()
+            if lasts('cue', cue.holds(view), cue.steady_s):
                 return True
             reason = cue.hopeless(view) if cue.hopeless else ''
-            reasons[:] = [reason] if reason else []
-            return bool(reason)
+            if lasts('hopeless', bool(reason), HOPELESS_S):
+                reasons.append(reason)
+            return bool(reasons)
 
         try:
             self._follower.wait_for(over, cue.timeout_s, cue.what)

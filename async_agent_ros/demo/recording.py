@@ -1,5 +1,6 @@
 """The recorder of a demo, as a process of its own, so that nothing here slows it down."""
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from typing import Callable, List
 
 START_S = 30.0
 END_S = 30.0
+ATTEMPTS = 3
 
 
 class RecordingError(Exception):
@@ -28,6 +30,23 @@ class Recording:
         """False when the recording was cut off."""
 
     def __enter__(self) -> 'Recording':
+        for _ in range(ATTEMPTS):
+            self._start()
+            if self._recording:
+                return self
+            try:
+                code = self._process.wait(2.0)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                code = self._process.wait()
+            if code != -signal.SIGABRT:
+                break
+            # The middleware gives up when it meets a lock that a killed process left behind.
+            shutil.rmtree(self.bag, ignore_errors=True)
+        raise RecordingError('the recorder does not start: '
+                             + ('\n'.join(self._output) or f'nothing in {START_S:g} s'))
+
+    def _start(self):
         # A session of its own: Ctrl-C at the terminal must not end it before the agent.
         self._process = subprocess.Popen(
             self._command, env=dict(os.environ, PYTHONUNBUFFERED='1'), stdin=subprocess.DEVNULL,
@@ -38,12 +57,6 @@ class Recording:
         self._reader = threading.Thread(target=self._read, daemon=True, name='recorder output')
         self._reader.start()
         self._started.wait(START_S)
-        if not self._recording:
-            self._process.kill()
-            self._process.wait()
-            raise RecordingError('the recorder does not start: '
-                                 + ('\n'.join(self._output) or f'nothing in {START_S:g} s'))
-        return self
 
     def _read(self):
         for line in self._process.stdout:

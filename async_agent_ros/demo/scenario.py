@@ -24,7 +24,11 @@ LINES = (ORDER, BATTERY, ABILITIES, BARGE_IN, THANKS)
 BARGE_IN_AFTER_S = 1.0
 """Seconds of the long answer that are heard before the person interrupts it."""
 
+ONSET_S = 0.7
+"""At most this passes between the person's decision to speak and the first sound."""
+
 CUE_TIMEOUT_S = 120.0
+LISTEN_S = 0.8
 
 
 class Line(Protocol):
@@ -48,6 +52,8 @@ class Cue:
     hopeless: Optional[Callable[[AgentView], str]] = None
     """Returns why it cannot come any more, '' while it still can."""
     timeout_s: float = CUE_TIMEOUT_S
+    steady_s: float = 0.0
+    """It must hold for so long: a person listens whether there is more to come."""
 
 
 def situation(view: AgentView) -> str:
@@ -102,19 +108,23 @@ def driving(line: Line) -> Cue:
             return f'it answered without calling {DRIVE_TOOL}'
         return ''
 
-    return Cue('the robot is driving', holds, hopeless)
+    return Cue('the robot is driving', holds, hopeless, steady_s=LISTEN_S)
 
 
 def replied(line: Line, what: str) -> Cue:
     """Return the cue: the robot has answered a line and is quiet again."""
     return Cue(what, lambda view: generation_ended(view, line.end_ns)
-               and answered(view, line.end_ns))
+               and answered(view, line.end_ns), steady_s=LISTEN_S)
 
 
 def explaining(line: Line) -> Cue:
     """Return the cue: the robot is in the middle of a long answer."""
     def holds(view):
-        return view.playing is not None and heard_s(view, line.end_ns) >= BARGE_IN_AFTER_S
+        playing = view.playing
+        if playing is None or heard_s(view, line.end_ns) < BARGE_IN_AFTER_S:
+            return False
+        # Into a sentence, not into the pause behind it.
+        return playing.duration_s < 0 or playing.duration_s - playing.played_s > ONSET_S
 
     def hopeless(view):
         if generation_ended(view, line.end_ns) and answered(view, line.end_ns):
@@ -130,13 +140,14 @@ def arrived() -> Cue:
         call = drive(view)
         return call is not None and bool(call.status) and answered(view, call.ended_ns)
 
-    return Cue('the robot has announced the end of the drive', holds, timeout_s=180.0)
+    return Cue('the robot has announced the end of the drive', holds, timeout_s=180.0,
+               steady_s=LISTEN_S)
 
 
 def finished(line: Line) -> Cue:
     """Return the cue that ends the conversation: the last line was taken in."""
     return Cue('the robot has taken the thanks', lambda view: (
-        generation_ended(view, line.end_ns) and view.quiet))
+        generation_ended(view, line.end_ns) and view.quiet), steady_s=LISTEN_S)
 
 
 Say = Callable[[str], Line]

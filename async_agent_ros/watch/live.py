@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from async_agent_ros.watch.plain import LANE_WIDTH
-from async_agent_ros.watch.view import AgentView, Line, NS_PER_S, Segment, compact
+from async_agent_ros.watch.view import AgentView, compact, Line, NS_PER_S, ONSET_TEXT, Segment
 
 REFRESH_HZ = 6
 LEDGER_LINES = 4
@@ -136,7 +136,7 @@ class LiveWatch:
         for line in lines:
             if self._start_ns is None:
                 self._start_ns = line.stamp_ns
-            if line.lane not in HIDDEN_LANES:
+            if line.lane not in HIDDEN_LANES and line.text != ONSET_TEXT:
                 self.console.print(render_line(line, self._start_ns))
 
     def tell(self, text: str) -> None:

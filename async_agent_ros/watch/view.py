@@ -10,6 +10,9 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 NS_PER_S = 1_000_000_000
 
+ONSET_TEXT = '(speech)'
+"""Told when the person begins, before it is known what is said."""
+
 
 class Line(NamedTuple):
     """One event for people: when (ROS time, nanoseconds), in which lane, what."""
@@ -167,7 +170,7 @@ class AgentView:
         utterance.onset_ns = to_ns(m.onset)
         if m.state == 'started':
             self.person_speaking = True
-            return [Line(to_ns(m.stamp), 'person', '(speech)')]
+            return [Line(to_ns(m.stamp), 'person', ONSET_TEXT)]
         self.person_speaking = False
         utterance.end_ns = to_ns(m.end)
         return []

@@ -56,9 +56,9 @@ class Run:
         self.segment += 1
         self.view.apply('say', Say(segment_id=self.segment, text=text, stamp=at(t - 0.1)))
         self.view.apply('speech_progress', SpeechProgress(
-            segment_id=self.segment, state='started', stamp=at(t)))
+            segment_id=self.segment, state='started', stamp=at(t), duration_s=5.0))
         self.view.apply('speech_progress', SpeechProgress(
-            segment_id=self.segment, state='playing', played_s=played_s))
+            segment_id=self.segment, state='playing', played_s=played_s, duration_s=-1.0))
         if until is not None:
             self.view.apply('speech_progress', SpeechProgress(
                 segment_id=self.segment, state='finished' if heard is None else 'stopped',
@@ -119,8 +119,11 @@ def test_the_person_interrupts_in_the_middle_of_the_answer(agent):
     agent.speak(7, 'I can drive and look around.', played_s=0.6)
     assert not cue.holds(agent.view)
     agent.view.apply('speech_progress', SpeechProgress(
-        segment_id=1, state='playing', played_s=1.2))
+        segment_id=1, state='playing', played_s=1.2, duration_s=-1.0))
     assert cue.holds(agent.view)
+    agent.view.apply('speech_progress', SpeechProgress(
+        segment_id=1, state='playing', played_s=4.8, duration_s=-1.0))
+    assert not cue.holds(agent.view)
 
 
 def test_a_short_answer_leaves_nothing_to_interrupt(agent):
