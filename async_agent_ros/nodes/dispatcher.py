@@ -233,6 +233,8 @@ class DispatcherNode(LifecycleNode):
         if slot.engine is not None:
             info = slot.engine.info()
             values.update(engine=info.engine, model=info.model, device=info.device)
+            if any(worker.prefilling for worker in list(self._workers.values())):
+                return node_base.WARN, f'{info.model} reads its instructions', values
             return node_base.OK, f'{info.engine}: {info.model}', values
         if slot.ready.is_set():
             return node_base.ERROR, f'no language model: {slot.error}', values

@@ -131,6 +131,8 @@ class InstanceWorker:
         self._warming = threading.Event()
         self._queue: 'queue.SimpleQueue[Optional[Generation]]' = queue.SimpleQueue()
         self.current: Optional[Generation] = None
+        self.prefilling = False
+        """Whether the head of the prompt is being prefilled ahead of need."""
         self._thread = threading.Thread(
             target=self._work, name=f'generate {instance}', daemon=True)
         self._thread.start()
@@ -274,11 +276,14 @@ class InstanceWorker:
         if not head.tools or head.text == self._warmed:
             return
         self._warming.clear()
+        self.prefilling = True
         try:
             seconds = warm(self._instance, head.text, self._warming)
         except Exception as error:
             self._log.warning(f'the prompt could not be prefilled: {error!r}')
             seconds = 0.0
+        finally:
+            self.prefilling = False
         self._warmed = head.text
         if not self._warming.is_set():
             self._log.info(f'the head of the prompt was prefilled in {seconds:.1f} s')
