@@ -20,8 +20,10 @@ NS_PER_S = 1_000_000_000
 SPEECH_LEVEL = 0.01
 """Full scale is 1.0; quieter samples at the ends of a line are not speech."""
 
+CATCH_UP_S = 0.004
+"""Between two blocks when the machine was busy and some are due: quick, but no flood."""
+
 _NOISE = 2.0
-_LATE_S = 0.5
 
 
 @dataclass
@@ -72,20 +74,16 @@ class SpeechMicrophone:
 
     def _run(self):
         first, due = 0, time.monotonic()
+        # Like a sound card's, the stamps follow the sample count, however late a block is sent.
+        start_ns = now_ns(self._node)
         line: Optional[SpokenLine] = None
         at = 0
         while not self._stop.is_set():
             due += BLOCK / RATE
             delay = due - time.monotonic()
-            if delay > 0:
-                time.sleep(delay)
-            elif -delay > _LATE_S:
-                # The machine stood still: a real microphone would have lost this.
-                skipped = int(-delay * RATE / BLOCK)
-                first += skipped * BLOCK
-                due += skipped * BLOCK / RATE
+            time.sleep(delay if delay > 0 else CATCH_UP_S)
             samples = self._noise.normal(0.0, _NOISE, BLOCK)
-            stamp_ns = now_ns(self._node) - BLOCK * NS_PER_S // RATE
+            stamp_ns = start_ns + first * NS_PER_S // RATE
             if line is None and self._lines:
                 line, at = self._lines.popleft(), 0
                 self._date(line, stamp_ns)
@@ -93,10 +91,10 @@ class SpeechMicrophone:
                 piece = line.samples[at:at + BLOCK]
                 samples[:len(piece)] += piece
                 at += BLOCK
-                if at >= len(line.samples):
-                    line.done.set()
-                    line = None
             self._publish(first, stamp_ns, np.clip(samples, -32767, 32767).astype(np.int16))
+            if line is not None and at >= len(line.samples):
+                line.done.set()
+                line = None
             first += BLOCK
 
     @staticmethod
