@@ -25,6 +25,9 @@ VOICE, RECOGNISER = 'piper-joe', 'whisper-tiny.en'
 WARM_UP = 5
 """Turns before the first that counts: discovery, caches, compiled regular expressions."""
 
+SETTLE_S = 10.0
+"""Before the idle agent is watched: the voice and the recogniser warm up after they are loaded."""
+
 SCRIPT = f"""\
 fallback: I only follow the script of a benchmark.
 rules:
@@ -251,7 +254,7 @@ def _idle(scene: _Scene, seconds: float) -> List[rows.Row]:
     """Watch the agent do nothing: first with an ear on a quiet room, then without any sound."""
     found: List[rows.Row] = []
     probe, pids = scene.probe, scene.agent.pids
-    probe.spin(3.0)    # the last of bring-up: announcements, warm caches
+    probe.spin(SETTLE_S)
     for mode in ('no sound', 'listening'):
         if mode == 'listening':
             _play(probe)

@@ -103,8 +103,9 @@ class Probe:
         if message.kind == 'system' and message.name == 'tools':
             self.tools.add(message.content)
 
-    def _on_say(self, message: Say) -> None:
-        self.says_ns.append(time.time_ns())
+    def _on_say(self, message: Say, info) -> None:
+        # When the middleware had it: a tts reads little else, this process much more.
+        self.says_ns.append(info['received_timestamp'])
         stamp = to_time(time.time_ns())
         for state, heard in ((SpeechProgress.STARTED, 0),
                              (SpeechProgress.FINISHED, len(message.text))):
