@@ -10,11 +10,15 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 import rclpy
 from rclpy.exceptions import ParameterException
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode
 from rclpy.signals import SignalHandlerOptions
 
 NS_PER_S = 1_000_000_000
+
+SWITCH_S = 0.0005
+"""Longest time that a thread of a node keeps the interpreter while another one waits for it."""
 
 
 def to_ns(stamp: Time) -> int:
@@ -118,6 +122,52 @@ class _Signals:
             self._wake()
 
 
+class _RareEvents:
+    """
+    Looks for the middleware's warnings (incompatible QoS, another type) every few seconds.
+
+    rclpy waits for two of them per endpoint; without them a wake-up of the executor costs half.
+    What a node asked for itself, such as liveliness, is always waited for.
+    """
+
+    PERIOD_S, LOOK_S = 5.0, 0.05
+
+    def __init__(self, node):
+        self._node = node
+        self._aside = []
+        self._timer = node.create_timer(self.PERIOD_S, self._toggle,
+                                        clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._put_aside()
+
+    def _put_aside(self):
+        for endpoint in (*self._node.publishers, *self._node.subscriptions):
+            for handler in endpoint.event_handlers:
+                if handler.event_type.name.endswith(('INCOMPATIBLE_QOS', 'INCOMPATIBLE_TYPE')):
+                    self._node.remove_waitable(handler)
+                    self._aside.append(handler)
+
+    def restore(self):
+        """Put all back, as they must be when an endpoint is destroyed."""
+        for handler in self._aside:
+            self._node.add_waitable(handler)
+        self._aside = []
+
+    def _toggle(self):
+        if self._aside:
+            self.restore()
+            period_s = self.LOOK_S
+        else:
+            self._put_aside()
+            period_s = self.PERIOD_S
+        self._timer.timer_period_ns = int(period_s * NS_PER_S)
+        self._timer.reset()
+
+    def stop(self):
+        """End, with everything as it was."""
+        self._timer.cancel()
+        self.restore()
+
+
 def run_node(make_node: Callable[[], Any], args: Optional[Sequence[str]] = None) -> None:
     """
     Run one node until SIGINT or SIGTERM: the main() of every node here.
@@ -136,6 +186,9 @@ def run_node(make_node: Callable[[], Any], args: Optional[Sequence[str]] = None)
     executor.add_node(node)
     signals = _Signals(lambda: executor.create_task(lambda: None))
     managed = isinstance(node, LifecycleNode)
+    rare = _RareEvents(node)
+    # A worker thread that computes must not keep the executor from the interpreter for 5 ms.
+    sys.setswitchinterval(SWITCH_S)
     try:
         if managed and node.get_parameter('autostart').value:
             if node.trigger_configure().name == 'SUCCESS':
@@ -149,6 +202,7 @@ def run_node(make_node: Callable[[], Any], args: Optional[Sequence[str]] = None)
         signals.starting = False
         # A second signal must not cut the clean-up short.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        rare.stop()
         if managed:
             node.trigger_shutdown()
         elif hasattr(node, 'shut_down'):
