@@ -194,11 +194,13 @@ class DialogManager(Node):
         entries = [e.entry for e in out if isinstance(e, effects.Append)]
         # Write ahead: nothing of this step is seen or done before it stands on the disk.
         durable = self._journal.write(self._index, event, entries)
-        self._event_pub.publish(
-            convert.event_to_msg(event, self._session, self._index, entries))
-        self._index += 1
         for effect in out:
             self._carry_out(effect, durable)
+        # Recorders come last: publishing can cost milliseconds where the reader takes the core.
+        if self._event_pub.get_subscription_count():
+            self._event_pub.publish(
+                convert.event_to_msg(event, self._session, self._index, entries))
+        self._index += 1
         self._note_storage(durable)
 
     def _note_storage(self, durable: bool) -> None:
