@@ -275,6 +275,7 @@ def test_new_session_starts_afresh(bench, script):
     for words in ('one', 'two', 'three'):
         bench.add(Kind.USER, words)
     bench.interrupts.publish(Interrupt(epoch=5, action=Interrupt.ACTION_STOP))
+    bench.until(lambda: bench.node._epoch == 5)    # topic and action come by different routes
     handle, feedback = bench.generate(generation_id=4, epoch=5)
     bench.result(handle, feedback)
     bench.session, bench.entries = 's2', []
