@@ -184,7 +184,6 @@ def _chat(args, settings, folder: Path) -> int:
                 from async_agent_ros.demo.screen import Screen
                 Screen(session.node, printer.say)
             session.wait_ready()
-            session.wait_warm()
             session.follower.wait_for(lambda view: any(view.tools.values()), 20.0,
                                       'tools of the robot')
             printer.tell('ready; end with Ctrl-D' if sys.stdin.isatty() else 'ready')

@@ -68,6 +68,8 @@ class Conversation:
         self._speech = {text: person.say(text) for text in LINES}
         self._microphone = SpeechMicrophone(session.node)
         self.lines: List[object] = []
+        self.broke: Optional[str] = None
+        """None while it goes on, '' when it was held to its end, else why it broke off."""
 
     def hold(self) -> str:
         """Hold the conversation; return '' or why it broke off."""
@@ -76,11 +78,12 @@ class Conversation:
         try:
             converse(self._say, self._wait, self._hurry)
             time.sleep(EPILOGUE_S)    # of silence, for the recording to end with
+            self.broke = ''
         except CueError as error:
-            return str(error)
+            self.broke = str(error)
         finally:
             self._microphone.close()
-        return ''
+        return self.broke
 
     def _say(self, text):
         self._remark(f'the person says: "{text}"')
@@ -168,7 +171,7 @@ def run(args: argparse.Namespace) -> int:
         return 1
     parameters = {**node_parameters(folder), 'sim_robot': {'speed': ROBOT_SPEED_M_S}}
     domain = choose_domain(os.environ)
-    outcome, conversation, broke, checks = Outcome(folder), None, '', None
+    outcome, conversation, session, broke, checks = Outcome(folder), None, None, '', None
     terminate_as_interrupt()
     with open_watch(plain=args.plain) as watch:
         watch.tell(f'run in {folder}, ROS_DOMAIN_ID={domain}; models: '
@@ -182,14 +185,19 @@ def run(args: argparse.Namespace) -> int:
                 if not args.mic:
                     conversation = Conversation(session, person, watch.tell)
                 session.wait_ready()
-                session.wait_warm()
                 watch.tell('the agent is ready')
                 try:
                     broke = _talk(args, conversation, watch)
                 finally:
                     outcome.entries = _ledger(session)
         except KeyboardInterrupt:
-            broke = '' if args.mic or args.keep else 'interrupted from the keyboard'
+            broke = '' if args.mic else 'interrupted from the keyboard'
+            if conversation is not None and conversation.broke is not None:
+                broke = conversation.broke    # it was over; --keep left the agent running
+        if session is not None and outcome.entries:
+            # The end of the session was written while the nodes ended.
+            last = outcome.entries[-1].seq
+            outcome.entries += [e for e in session.follower.view.ledger if e.seq > last]
         watch.tell('writing the report ...')
         outcome.write()
     if outcome.timeline is None:

@@ -7,19 +7,21 @@ import time
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Sequence, TextIO
+from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Sequence, TextIO, Tuple
 
 from async_agent_ros import bringup
 from async_agent_ros.supervisor import NodeEvent, Supervisor
 from async_agent_ros.watch.view import Line
 
-READY_S = 120.0
-"""Loading models for the first time takes this long on a slow disk."""
+READY_S = 600.0
+"""Loading models from a slow disk, and the first reading of the prompt, take minutes."""
 
-WARM_S = 300.0
-"""The first prefill of the prompt on a slow machine; afterwards it is kept on disk."""
+STEADY_S = 2.5
+"""All is well when every node says so for so long: it reports once a second."""
 
-_WARM_LINE = 'the head of the prompt was prefilled'
+ERROR_S = 8.0
+"""A node that reports the same error for so long will not get over it."""
+
 _MAY_WARN = frozenset(('sim_robot', 'dialog_manager'))
 _TAIL_LINES = 12
 
@@ -46,9 +48,8 @@ class NodeLog:
     def __init__(self, path: Path):
         self.path = path
         self._file: TextIO = open(path, 'w', encoding='utf-8')
-        self._lock = threading.Condition()
+        self._lock = threading.Lock()
         self._tails: Dict[str, Deque[str]] = {}
-        self._warm = False
 
     def line(self, node: str, text: str) -> None:
         """Take in one line; called from the supervisor's threads."""
@@ -58,13 +59,6 @@ class NodeLog:
             self._file.write(f'[{node}] {text}\n')
             self._file.flush()
             self._tails.setdefault(node, deque(maxlen=_TAIL_LINES)).append(text)
-            self._warm = self._warm or _WARM_LINE in text
-            self._lock.notify_all()
-
-    def wait_warm(self, timeout_s: float) -> bool:
-        """Block until the dispatcher says that the prompt is prefilled; False on timeout."""
-        with self._lock:
-            return self._lock.wait_for(lambda: self._warm, timeout_s)
 
     def tail(self, node: str) -> str:
         """Return the last lines of a node."""
@@ -99,7 +93,6 @@ class AgentSession:
         self._supervisor = Supervisor(self._specs, output=self.log.line, on_event=self._on_event)
         self._failed: List[NodeEvent] = []
         self._levels: Dict[str, tuple] = {}
-        self._engine = ''
         self._stop = threading.Event()
         self.node = self.follower = None
 
@@ -155,8 +148,6 @@ class AgentSession:
             for status in message.status:
                 level = status.level if isinstance(status.level, int) else status.level[0]
                 self._levels[status.hardware_id or status.name] = (level, status.message)
-                if status.name.endswith('/dispatcher'):
-                    self._engine = {v.key: v.value for v in status.values}.get('engine', '')
             self.follower.changed.notify_all()
 
     def _state_of(self, spec: bringup.NodeSpec) -> str:
@@ -174,40 +165,41 @@ class AgentSession:
         Raises SessionError when one ends, or does not get there in time.
         """
         deadline = time.monotonic() + timeout_s
+        errors: Dict[str, Tuple[str, float]] = {}
         told: Dict[str, str] = {}
-        with self.follower.changed:
-            while True:
+        ready_s = None
+        while True:
+            # Remarks are made outside the lock: who shows them may hold one of its own meanwhile.
+            with self.follower.changed:
+                self.follower.changed.wait(0.5)
                 waiting = {spec.name: reason for spec in self._specs
                            if (reason := self._state_of(spec))}
-                if not waiting:
-                    return
-                for event in self._failed:
-                    raise SessionError(f'{event.node} {event.text}; its log ({self.log.path}) '
-                                       f'ends:\n{self.log.tail(event.node)}')
-                for name in waiting:
-                    level, message = self._levels.get(
-                        f'{self._settings.namespace}/{name}', (None, ''))
-                    if level == 2 and told.get(name) != message:
-                        told[name] = message
-                        self._on_remark(f'{name}: {message}')
-                if time.monotonic() > deadline:
-                    reasons = '\n'.join(f'  {n}: {r}\n{self.log.tail(n)}'
-                                        for n, r in waiting.items())
-                    raise SessionError(f'not ready within {timeout_s:g} s (logs in '
-                                       f'{self.log.path}):\n{reasons}')
-                self.follower.changed.wait(0.5)
+            now_s = time.monotonic()
+            ready_s = None if waiting else ready_s or now_s
+            if ready_s is not None and now_s - ready_s >= STEADY_S:
+                return
+            for event in self._failed:
+                raise SessionError(f'{event.node} {event.text}; its log ({self.log.path}) '
+                                   f'ends:\n{self.log.tail(event.node)}')
+            for name, reason in waiting.items():
+                self._judge(name, reason, errors, told)
+            if now_s > deadline:
+                reasons = '\n'.join(f'  {n}: {r}\n{self.log.tail(n)}'
+                                    for n, r in waiting.items())
+                raise SessionError(f'not ready within {timeout_s:g} s (logs in '
+                                   f'{self.log.path}):\n{reasons}')
 
-    def wait_warm(self) -> None:
-        """Block until a local model has read its instructions, so that it answers at once."""
-        if self._engine == 'llama_cpp':
-            started = time.monotonic()
-            if not self.log.wait_warm(1.0):
-                self._on_remark('the model reads its instructions; the first time this takes a '
-                                'minute or two, then it is kept on disk')
-            if not self.log.wait_warm(WARM_S):
-                self._on_remark(f'it has not read them within {WARM_S:g} s; going on without')
-            elif time.monotonic() - started > 1.0:
-                self._on_remark(f'it took {time.monotonic() - started:.0f} s')
+    def _judge(self, name, reason, errors, told):
+        level, _ = self._levels.get(f'{self._settings.namespace}/{name}', (None, ''))
+        if level is not None and told.get(name) != reason:
+            told[name] = reason
+            self._on_remark(f'{name}: {reason}')
+        if level != 2:
+            errors.pop(name, None)
+        elif errors.setdefault(name, (reason, time.monotonic()))[0] != reason:
+            errors[name] = (reason, time.monotonic())
+        elif time.monotonic() - errors[name][1] > ERROR_S:
+            raise SessionError(f'{name} does not work: {reason} (log: {self.log.path})')
 
     def set_parameter(self, node: str, name: str, value: float, timeout_s: float = 5.0) -> None:
         """Set a parameter of one of the nodes; raises SessionError when it does not take it."""
