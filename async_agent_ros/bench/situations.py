@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from async_agent_ros.bench.common.rows import distribution, single
 from async_agent_ros.core.calls import CANCEL
 from async_agent_ros.core.chatml import Call, Parser, PromptFormat, Rejected, Renderer, Text
 from async_agent_ros.core.ledger import Entry
@@ -117,6 +118,8 @@ class Situation:
     text: Optional[bool] = None
     """Whether words are required (True), or forbidden (False)."""
     longest_words: int = 30
+    refused: bool = False
+    """A call that the check of arguments refuses is right too: the person is told then."""
 
 
 NAV, BATTERY, POSE, LOOK = 'navigate_to', 'get_battery', 'get_pose', 'look_around'
@@ -238,6 +241,10 @@ def _results():
             'c1', POSE).result('c1', 'succeeded', {
                 'place': 'hallway', 'x_m': 1.2, 'y_m': 0.3, 'driving': False}), (), r'hallway',
             '', True, 20),
+        Situation('refused room', 'result', lambda s: s.user('Go to the swimming pool.').calls(
+            'c1', NAV, place='swimming pool').result(
+            'c1', 'failed', None, "place: 'swimming pool' is not one of ['hallway', 'kitchen', "
+            "'living room', 'bedroom', 'garage']"), (), r"pool", UNTRUE_ARRIVAL, True, 40),
         Situation('drive failed', 'result', lambda s: s.driving('bedroom').result(
             'c1', 'failed', None, 'the bedroom door is blocked; the robot stopped in the hallway'),
             (), r"block|stopped|could ?n.t|can.?n?.t|fail|not reach|unable|hallway",
@@ -267,8 +274,10 @@ def _talk():
         talk('cannot cook', 'Please cook me dinner.', REFUSAL),
         talk('cannot fly', 'Fly to the moon.', REFUSAL),
         talk('weather', 'What is the weather like tomorrow?', REFUSAL),
-        talk('unknown room', 'Go to the swimming pool.',
-             REFUSAL + r'|no swimming pool|not a (place|room)|which room'),
+        Situation('unknown room', 'talk', lambda s: s.user('Go to the swimming pool.'), (),
+                  REFUSAL + r'|no swimming pool|not a (place|room)|which room', '', refused=True),
+        Situation('unknown thing', 'talk', lambda s: s.user('Bring me the newspaper.'), (),
+                  REFUSAL + r'|no newspaper', '', refused=True),
         talk('good night', 'Good night!'),
     ]
 
@@ -321,6 +330,8 @@ def judge(situation: Situation, output: str, prompt_format: PromptFormat = Promp
         if known and name not in known:
             return f'unknown tool {name}'
         wrong = known[name].check_arguments(arguments) if known else None
+        if wrong and situation.refused:
+            return ''
         if wrong:
             return f'wrong arguments of {name}: {wrong}'
     if sorted(map(repr, made)) != sorted(repr((n, dict(a))) for n, a in situation.calls):
@@ -459,13 +470,10 @@ def _report(model, mode, verdicts):
         new = statistics.median(v.new_tokens for v in of)
         print(f'  {group:12}{right:3} of {len(of):3} right   first sentence or call '
               f'{first:5.2f} s   {new:4.0f} new tokens')
-        rows.append({'bench': 'situations', 'metric': 'right_percent', 'workload': group,
-                     'mode': f'{model} {mode}', 'unit': '%', 'n': len(of),
-                     'value': round(100.0 * right / len(of), 1)})
-        rows.append({'bench': 'situations', 'metric': 'first_output_s', 'workload': group,
-                     'mode': f'{model} {mode}', 'unit': 's', 'n': len(of),
-                     'p50': round(first, 3),
-                     'p95': round(sorted(v.first_text_s for v in of)[int(0.95 * len(of))], 3)})
+        rows.append(single('situations', 'right_percent', group, f'{model} {mode}', '%', len(of),
+                           100.0 * right / len(of)))
+        rows.append(distribution('situations', 'first_output_s', group, f'{model} {mode}', 's',
+                                 [v.first_text_s for v in of]))
     return rows
 
 

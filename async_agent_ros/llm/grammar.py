@@ -19,13 +19,34 @@ def call_schema(tools: Sequence[Any], ids: bool = False) -> Dict[str, Any]:
 
 
 def _one_call(tool, ids):
-    arguments = {'type': 'object', 'properties': {}, **tool.arguments_schema}
-    arguments.setdefault('additionalProperties', False)
+    arguments = _arguments(tool)
     properties: Dict[str, Any] = {'id': {'type': 'string', 'pattern': '^c[0-9]{1,4}$'}} \
         if ids else {}
     properties.update(name={'const': tool.name}, arguments=arguments)
     return {'type': 'object', 'properties': properties, 'required': ['name', 'arguments'],
             'additionalProperties': False}
+
+
+def _arguments(tool) -> Dict[str, Any]:
+    """
+    Return the schema of the arguments, with names and types but free strings.
+
+    Held to the values of an enum, a model that is asked to go to a place it does not have writes
+    the next best one, and the robot drives there. Free, it writes what it heard, the check of
+    arguments refuses the call with the list of values, and the person is told.
+    """
+    arguments = {'type': 'object', 'properties': {}, **tool.arguments_schema}
+    arguments.setdefault('additionalProperties', False)
+    arguments['properties'] = {
+        name: _free(schema) for name, schema in arguments['properties'].items()}
+    return arguments
+
+
+def _free(schema: Any) -> Any:
+    if isinstance(schema, Mapping) and 'enum' in schema and all(
+            isinstance(v, str) for v in schema['enum']):
+        return {'type': 'string', 'maxLength': 80}
+    return schema
 
 
 def lark(tools: Sequence[Any], marker: str = CALL_MARKER, ids: bool = False) -> str:
@@ -84,8 +105,7 @@ def gbnf(tools: Sequence[Any], marker: str = CALL_MARKER) -> str:
     for number, tool in enumerate(tools):
         name = f'tool{number}'
         names.append(name)
-        arguments = {'type': 'object', 'properties': {}, **tool.arguments_schema}
-        body = _Gbnf(f'{name}-', rules).rule(arguments)
+        body = _Gbnf(f'{name}-', rules).rule(_arguments(tool))
         head = json.dumps({'name': tool.name})[:-1] + ', "arguments": '
         rules.append(f'{name} ::= {_literal(head)} {body} "}}"')
     rules.append(f'call ::= {_literal(marker + " ")} ({" | ".join(names)})')

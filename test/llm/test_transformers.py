@@ -125,7 +125,7 @@ def test_calls_are_calls_of_the_catalogue(engine):
     assert text.startswith('CALL ')
     call = json.loads(text.splitlines()[0][5:])
     assert call['name'] in ('navigate_to', 'get_battery')
-    assert call['arguments'].get('place') in ('kitchen', 'office', None)
+    assert set(call['arguments']) <= {'place'}
 
 
 def test_too_long_a_prompt_is_refused_with_the_numbers(engine):
