@@ -309,7 +309,7 @@ class DialogManager(Node):
     def _keep_house(self) -> None:
         self._servers.expect(set(self._kernel.state.server_of.values()))
         self._servers.check()
-        self._generate.give_up_feedback()
+        self._generate.look_after()
         if self._journal.waiting:
             self._note_storage(self._journal.flush())
 

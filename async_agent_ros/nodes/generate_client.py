@@ -10,6 +10,9 @@ from async_agent_ros.core import effects, events
 from async_agent_ros.core.words import Error
 from async_agent_ros.nodes.feedback import subscribe_feedback
 
+ACCEPT_WAIT_S = 2.0
+"""Wait for a goal to be accepted: a killed dispatcher still looks ready for a while."""
+
 FEEDBACK_WAIT_S = 0.5
 """Wait for feedback that a result counts and that has not come."""
 
@@ -23,6 +26,8 @@ class _Pending:
         self.received = 0
         self.result: Optional[Generate.Result] = None
         self.result_at_s = 0.0
+        self.sent_at_s = time.monotonic()
+        self.accepted = False
 
 
 class GenerateClient:
@@ -62,6 +67,9 @@ class GenerateClient:
         if not handle.accepted:
             self._fail(effect, Error.STALE, 'the dispatcher refused the goal')
             return
+        pending = self._pending.get(effect.generation_id)
+        if pending is not None:
+            pending.accepted = True
         handle.get_result_async().add_done_callback(
             lambda f: self._guard(self._on_result, effect, f))
 
@@ -111,9 +119,14 @@ class GenerateClient:
             return
         self._end(pending)
 
-    def give_up_feedback(self) -> None:
-        """Post the end of results whose feedback is overdue; called by a timer of the node."""
+    def look_after(self) -> None:
+        """Post the end of goals whose acceptance or feedback is overdue; called by a timer."""
         for pending in list(self._pending.values()):
+            if (not pending.accepted and pending.received == 0
+                    and time.monotonic() - pending.sent_at_s > ACCEPT_WAIT_S):
+                self._fail(pending, Error.NO_DISPATCHER, 'the dispatcher does not answer; '
+                           'see its log')
+                continue
             if (pending.result is not None
                     and time.monotonic() - pending.result_at_s > FEEDBACK_WAIT_S):
                 self._end(pending)

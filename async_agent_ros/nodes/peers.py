@@ -71,13 +71,20 @@ class ToolServers:
 
 def liveliness_callbacks(peer: str, post: Callable[[events.Event], None],
                          now: Callable[[], int]) -> SubscriptionEventCallbacks:
-    """Return subscription callbacks that post PeerChanged when the peer comes or vanishes."""
-    known = {'alive': None}
+    """
+    Return subscription callbacks that post PeerChanged when the peer comes or vanishes.
+
+    A process that was killed counts as alive until its lease ends, often longer than its
+    successor takes to come: a loss is told also when another one is already alive.
+    """
+    known = {'alive': False}
 
     def on_change(info) -> None:
-        alive = info.alive_count > 0
-        if alive != known['alive']:
-            known['alive'] = alive
-            post(events.PeerChanged(now(), peer=peer, alive=alive))
+        if info.alive_count_change < 0 and known['alive']:
+            known['alive'] = False
+            post(events.PeerChanged(now(), peer=peer, alive=False))
+        if info.alive_count > 0 and not known['alive']:
+            known['alive'] = True
+            post(events.PeerChanged(now(), peer=peer, alive=True))
 
     return SubscriptionEventCallbacks(liveliness=on_change)
