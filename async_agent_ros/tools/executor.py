@@ -185,6 +185,10 @@ class CallExecutor:
             self._drop_clients(old.actions if old else ())
             return
         server = _Server(announcement, self._steady())
+        if old is not None:
+            # A call outlives its tool's announcement: it still ends, or is lost, with the server.
+            server.actions |= old.actions & {
+                call.command.action_name for call in self._calls.values()}
         self._servers[announcement.server] = server
         if old is not None and old.actions != server.actions:
             self._drop_clients(old.actions - server.actions)

@@ -57,7 +57,8 @@ class ToolServer(Node):
         self._announcer = self.create_publisher(ToolAnnouncement, 'tools', ANNOUNCE)
         for item in tools:
             self._serve(item)
-        self._announce()
+        if self._tools_by_name:    # else with the first that are added
+            self._announce()
         # A sign of life is due in real time, also when the ROS clock is simulated.
         self._announce_timer = self.create_timer(self.lease_s / 3.0, self._announce,
                                                  clock=Clock(clock_type=ClockType.STEADY_TIME))
