@@ -17,12 +17,6 @@ def example_messages(settings: PromptFormat, specs: Sequence[ToolSpec]) -> List[
     messages: List[Tuple[str, Any]] = []
     for say, reply in settings.small_talk[:1]:
         messages += [('user', say), ('assistant', reply)]
-    # before the tools' own examples, which hold no results: a model takes what an example found
-    # out for the truth when it stands close to the conversation
-    names = {s.name for s in specs}
-    for shot in settings.shots:
-        if names.issuperset(shot.needs):
-            messages += shot.messages
     shown = 0
     reactions = [_reaction_to_success, _reaction_to_failure]
     for spec in specs:
@@ -35,6 +29,10 @@ def example_messages(settings: PromptFormat, specs: Sequence[ToolSpec]) -> List[
                          ('call', {'name': spec.name, 'arguments': arguments})]
             if reactions and spec.effect != Effect.READ_ONLY:
                 messages += reactions.pop(0)(settings, spec.name, arguments)
+    names = {s.name for s in specs}
+    for shot in settings.shots:
+        if names.issuperset(shot.needs):
+            messages += shot.messages
     for say, reply in settings.small_talk[1:]:
         messages += [('user', say), ('assistant', reply)]
     return messages

@@ -90,7 +90,7 @@ class PromptFormat:
         'the way is blocked', 'Sorry, that did not work: the way is blocked.')
     """An error and the reply shown to it; a reply '' leaves the example out."""
     shots: Tuple[Shot, ...] = ()
-    """More examples, shown before those of the tools."""
+    """More examples, shown after those of the tools."""
     examples_end: str = ''
     """System message after the examples: small models take their facts for the truth."""
     hidden_notifications: Tuple[str, ...] = ('progress',)
