@@ -16,8 +16,10 @@ from async_agent_ros.demo.session import AgentSession, choose_domain
 ROBOT_SPEED_M_S = 0.1
 """Slow, so that there is time to talk on the way, also on a slow machine."""
 
-HURRY_SPEED_M_S = 0.8
+HURRY_SPEED_M_S = 2.0
 """Once everything is said that is to be said on the way."""
+
+HOUSE = Path(__file__).resolve().parent.parent / 'demo' / 'house.yaml'
 
 EPILOGUE_S = 1.0
 HOPELESS_S = 2.0
@@ -169,7 +171,11 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         print(f'cannot make the folder of the run: {error}', file=sys.stderr)
         return 1
-    parameters = {**node_parameters(folder), 'sim_robot': {'speed': ROBOT_SPEED_M_S}}
+    parameters = node_parameters(folder)
+    if not args.mic:
+        parameters['sim_robot'] = {'speed': ROBOT_SPEED_M_S, 'map_file': str(HOUSE)}
+        # The drive is long, and every report of it is read by the model.
+        parameters['dialog_manager']['kernel.progress_period_s'] = 10.0
     domain = choose_domain(os.environ)
     outcome, conversation, session, broke, checks = Outcome(folder), None, None, '', None
     terminate_as_interrupt()
