@@ -26,6 +26,8 @@ from . import node_base, qos
 
 SOURCES = ('device', 'topic', 'wav')
 _RETRY_S = 2.0
+_SILENT_S = 5.0
+"""Of digital silence, after which the microphone is said to be muted or unplugged."""
 
 
 @dataclass
@@ -85,6 +87,7 @@ class AsrNode(LifecycleNode):
         self._recognizer_error = ''
         self._source: Optional[AudioSource] = None
         self._source_error = ''
+        self._silent = ''
         self._vad: Optional[SileroVad] = None
         self._vad_error = ''
         self._reader: Optional[threading.Thread] = None
@@ -233,6 +236,8 @@ class AsrNode(LifecycleNode):
         while not stop.is_set():
             try:
                 source.open()
+                if self._source_error:
+                    self.get_logger().info('the audio source is open again')
                 self._source_error = ''
                 self._read(source, detector, stop)
             except AudioError as error:
@@ -259,7 +264,19 @@ class AsrNode(LifecycleNode):
             else:
                 changes = ()
             last_s = now_s
+            self._watch_silence(source)
             self._apply(detector, changes)
+
+    def _watch_silence(self, source):
+        silent = isinstance(source, DeviceSource) and source.silent_s > _SILENT_S
+        if silent and not self._silent:
+            name = self._value('device') or 'default'
+            self._silent = (f"microphone '{name}' delivers digital silence: is it muted or "
+                            'unplugged? Speech is heard again as soon as it is back.')
+            self.get_logger().warning(self._silent)
+        elif not silent and self._silent:
+            self._silent = ''
+            self.get_logger().info('the microphone delivers sound again')
 
     def _vad_settings(self) -> VadSettings:
         end_s = self._value('end_silence_s')
@@ -374,6 +391,8 @@ class AsrNode(LifecycleNode):
             return node_base.ERROR, '; '.join(problems), values
         if self._source is None:
             return node_base.WARN, 'not active', values
+        if self._silent:
+            return node_base.WARN, self._silent, values
         return node_base.OK, 'hears speech' if self._utterance else 'listening', values
 
 

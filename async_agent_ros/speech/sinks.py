@@ -20,6 +20,9 @@ OnReports = Callable[[List[Report]], None]
 BLOCK_S = 0.01
 """Seconds that are rendered at once: the longest a command waits."""
 
+STALL_S = 2.0
+"""A running device that asks for nothing for so long is gone, whatever PortAudio says."""
+
 ERROR_SINK = 101
 
 
@@ -133,6 +136,7 @@ class DeviceSink:
         self._stream_lock = threading.Lock()
         self._blocks: 'queue.SimpleQueue[Block]' = queue.SimpleQueue()
         self._played = 0
+        self._asked_s = 0.0
         self._closed = False
         self._thread: Optional[threading.Thread] = None
         self.underflows = 0
@@ -173,6 +177,7 @@ class DeviceSink:
             ) from None
 
     def _render(self, data, frames, times, status):
+        self._asked_s = time.monotonic()
         if status.output_underflow:
             self.underflows += 1
         delay_s = times.outputBufferDacTime - times.currentTime
@@ -215,12 +220,18 @@ class DeviceSink:
             if self._stream is None:
                 self._open_stream()
             if self._stream.active:
-                return
+                if time.monotonic() - self._asked_s < STALL_S:
+                    return
+                # When the sound server dies, PortAudio's thread waits on for ever.
+                self._discard()
+                raise AudioError(f"loudspeaker '{self._name or 'default'}' takes nothing: is the "
+                                 'sound server gone? The next sentence tries again.')
             try:
                 if not self._stream.stopped:
                     # Neither active nor stopped: it ended by itself, the device is gone.
                     self._discard()
                     self._open_stream()
+                self._asked_s = time.monotonic()
                 self._stream.start()
             except sd.PortAudioError as error:
                 self._discard()

@@ -15,6 +15,9 @@ Clock = Callable[[], int]
 BLOCK_SAMPLES = RATE // 50
 """20 ms: 640 bytes, under the MTU of any network."""
 
+STALL_S = 2.0
+"""An open device that delivers nothing for so long is gone, whatever PortAudio says."""
+
 
 class AudioSource(Protocol):
     """
@@ -42,6 +45,8 @@ class DeviceSource:
         self._stream = None
         self._resampler: Optional[Resampler] = None
         self._count = 0
+        self._zeros = 0
+        self._last_s = 0.0
         self.overflows = 0
 
     def open(self) -> None:
@@ -61,6 +66,7 @@ class DeviceSource:
                 device=device['index'], channels=1, dtype='int16', samplerate=rate,
                 blocksize=rate // 50, latency='low', callback=self._captured)
             stream_opened(+1)
+            self._zeros, self._last_s = 0, time.monotonic()
             self._stream.start()
         except (sd.PortAudioError, ValueError) as error:
             self.close()
@@ -85,13 +91,30 @@ class DeviceSource:
             if self._stream is not None and not self._stream.active:
                 raise AudioError(f"microphone '{self._name or 'default'}' stopped: unplugged? "
                                  'It is opened again as soon as it is back.') from None
+            if self._stream is not None and time.monotonic() - self._last_s > STALL_S:
+                # When the sound server dies, PortAudio's thread waits on for ever.
+                raise AudioError(f"microphone '{self._name or 'default'}' delivers nothing: is the "
+                                 'sound server gone? It is opened again as soon as it is '
+                                 'back.') from None
             return None
         if item is None:
             return None
+        self._last_s = time.monotonic()
         samples = self._resampler(item[0])
+        self._zeros = 0 if samples.any() else self._zeros + len(samples)
         block = Block(samples, self._count, item[1])
         self._count += len(samples)
         return block
+
+    @property
+    def silent_s(self) -> float:
+        """
+        Seconds that the samples have been exactly 0: muted, or unplugged.
+
+        A microphone in a quiet room has noise. Sound servers keep a stream open whose device is
+        gone, and fill it with zeros.
+        """
+        return self._zeros / RATE
 
     def close(self) -> None:
         """Stop the stream."""
