@@ -2,8 +2,8 @@
 A sound system of its own: PipeWire with a microphone and a loudspeaker that can be unplugged.
 
 What is played into 'room' comes out of the microphone 'mic'; what is played on the loudspeaker
-'spk' can be recorded from its monitor, 'spkmon'. 'mic48' and 'spk48' are the same devices, at
-48 kHz only.
+'spk' can be recorded from its monitor, 'spkmon'. Both are the defaults. 'mic48' and 'spk48' are
+the same devices, at 48 kHz only.
 Nothing of it touches the sound system of the machine: HOME and XDG_RUNTIME_DIR are its own.
 """
 import ctypes.util
@@ -24,10 +24,11 @@ RATE = 48_000
 PARTS = {
     'mic': ['pw-loopback', '-n', 'mic', '-m', '[ MONO ]',
             '--capture-props=media.class=Audio/Sink node.name=room',
-            '--playback-props=media.class=Audio/Source node.name=mic'],
+            '--playback-props=media.class=Audio/Source node.name=mic priority.session=3000'],
     # A node of pw-cli lives as long as pw-cli, which reads commands until its input ends.
     'spk': ['sh', '-c', "(echo 'create-node adapter { factory.name=support.null-audio-sink "
-            "node.name=spk media.class=Audio/Sink audio.position=[ MONO ] }'; sleep 600) | pw-cli"],
+            "node.name=spk media.class=Audio/Sink audio.position=[ MONO ] priority.session=2000 }'; "
+            'sleep 600) | pw-cli'],
 }
 PROGRAMS = ('pipewire', 'wireplumber', 'dbus-run-session', 'pw-loopback', 'pw-cli', 'pw-play')
 _HEADER = struct.Struct('<qi')
