@@ -4,6 +4,7 @@ The robot's ears: audio becomes utterances, utterances become text.
 One thread reads the source and watches for speech, one recognises. Recognition begins in a short
 silence already; when the speech does not go on, the text is there as soon as the end is declared.
 """
+import os
 import queue
 import threading
 import time
@@ -18,6 +19,7 @@ from std_srvs.srv import Trigger
 from async_agent_ros import models
 from async_agent_ros.msg import Audio, SpeechActivity, Transcript
 from async_agent_ros.speech.audio import AudioError, RATE
+from async_agent_ros.speech.devices import HUNG_S
 from async_agent_ros.speech.recognizer import make_recognizer, Recognition, Recognizer
 from async_agent_ros.speech.recognizer import RecognizerError
 from async_agent_ros.speech.sources import AudioSource, DeviceSource, QueueSource, WavSource
@@ -377,7 +379,16 @@ class AsrNode(LifecycleNode):
             self.get_logger().error(message)
         self._source_error = message
 
+    def _give_up(self):
+        """End the process: nothing else frees it from a sound library that hangs."""
+        message = ("microphone '" + (self._value('device') or 'default') + "' hangs: the sound "
+                   'server is gone. This node ends; its supervisor starts it again.')
+        self.get_logger().fatal(message)
+        os._exit(1)
+
     def _status(self):
+        if isinstance(self._source, DeviceSource) and self._source.watch.hung_s > HUNG_S:
+            self._give_up()
         values = dict(
             self._counts, source=self._value('source'),
             recognizer=self._recognizer.describe() if self._recognizer else 'none',

@@ -4,6 +4,7 @@ The robot's voice: what the kernel releases becomes audible, and what was heard 
 Callbacks only hand over. One thread synthesises, one keeps the sink supplied; commands reach the
 sink through a flag that it reads at every block, never through a queue.
 """
+import os
 import queue
 import threading
 from typing import List, Optional, Sequence
@@ -14,8 +15,9 @@ from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from async_agent_ros import models
 from async_agent_ros.msg import Audio, Interrupt, Say, SpeechProgress
 from async_agent_ros.speech.audio import AudioError, Block, Resampler
+from async_agent_ros.speech.devices import HUNG_S
 from async_agent_ros.speech.playback import Playback, Report
-from async_agent_ros.speech.sinks import DeviceSink, PacedSink, WavSink
+from async_agent_ros.speech.sinks import DeviceSink, ERROR_SINK, PacedSink, WavSink
 from async_agent_ros.speech.voice import make_voice, Voice, VoiceError, VoiceSettings
 from . import node_base, qos
 
@@ -266,7 +268,18 @@ class TtsNode(LifecycleNode):
 
     # -- diagnostics -----------------------------------------------------------------------
 
+    def _give_up(self):
+        """End the process: nothing else frees it from a sound library that hangs."""
+        message = ("loudspeaker '" + (self._value('device') or 'default') + "' hangs: the sound "
+                   'server is gone. This node ends; its supervisor starts it again.')
+        self.get_logger().fatal(message)
+        self._playback.fail_all(ERROR_SINK, message, self._now_ns())
+        self._on_reports(self._playback.poll(self._now_ns()))
+        os._exit(1)
+
     def _status(self):
+        if isinstance(self._sink, DeviceSink) and self._sink.watch.hung_s > HUNG_S:
+            self._give_up()
         values = dict(self._counts, voice=self._voice.describe() if self._voice else 'none',
                       sinks=', '.join(self._value('sinks')))
         if self._playback is not None:

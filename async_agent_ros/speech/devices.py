@@ -1,5 +1,6 @@
 """Sound devices by name, through PortAudio, with errors that name what exists and the remedy."""
-from typing import Any, List, Mapping, Union
+import time
+from typing import Any, List, Mapping, Optional, Union
 
 from .audio import AudioError
 
@@ -86,3 +87,32 @@ def stream_opened(change: int) -> None:
     """Count streams: +1 when one is opened, -1 when it is closed."""
     global _open_streams
     _open_streams = max(0, _open_streams + change)
+
+
+class HangWatch:
+    """
+    Around calls into PortAudio: tells for how long one has not returned.
+
+    When a sound server dies under an open stream, PortAudio's calls may never return, and its
+    thread may spin for ever; nothing but the end of the process frees it.
+    """
+
+    def __init__(self):
+        self._since_s: Optional[float] = None
+
+    def __enter__(self):
+        self._since_s = time.monotonic()
+        return self
+
+    def __exit__(self, *exc_info):
+        self._since_s = None
+
+    @property
+    def hung_s(self) -> float:
+        """Seconds since the call that is under way began, 0.0 without one."""
+        since_s = self._since_s
+        return 0.0 if since_s is None else time.monotonic() - since_s
+
+
+HUNG_S = 4.0
+"""A call into PortAudio that takes longer does not return: opening takes less than a second."""

@@ -10,7 +10,7 @@ from typing import Callable, List, Optional, Protocol, Union
 import numpy as np
 
 from .audio import AudioError, Block, NS_PER_S
-from .devices import DeviceName, find_device, rescan, sounddevice, stream_opened
+from .devices import DeviceName, find_device, HangWatch, rescan, sounddevice, stream_opened
 from .playback import Playback, Report
 
 Clock = Callable[[], int]
@@ -137,6 +137,7 @@ class DeviceSink:
         self._blocks: 'queue.SimpleQueue[Block]' = queue.SimpleQueue()
         self._played = 0
         self._asked_s = 0.0
+        self.watch = HangWatch()
         self._closed = False
         self._thread: Optional[threading.Thread] = None
         self.underflows = 0
@@ -203,7 +204,8 @@ class DeviceSink:
                 continue
             idle_since = None
             try:
-                self._ensure_running()
+                with self.watch:
+                    self._ensure_running()
             except AudioError as error:
                 self._fail(str(error))
                 continue

@@ -7,7 +7,7 @@ from typing import Callable, Optional, Protocol
 import numpy as np
 
 from .audio import AudioError, Block, NS_PER_S, RATE, resample, Resampler, to_int16, to_mono
-from .devices import DeviceName, find_device, rescan, sounddevice, stream_opened
+from .devices import DeviceName, find_device, HangWatch, rescan, sounddevice, stream_opened
 
 Clock = Callable[[], int]
 """Returns now in nanoseconds; the node passes its ROS clock."""
@@ -47,10 +47,15 @@ class DeviceSource:
         self._count = 0
         self._zeros = 0
         self._last_s = 0.0
+        self.watch = HangWatch()
         self.overflows = 0
 
     def open(self) -> None:
         """Open the device at 16 kHz, or at its own rate with conversion."""
+        with self.watch:
+            self._open()
+
+    def _open(self):
         rescan()
         sd = sounddevice()
         device = find_device(self._name, 'input')
@@ -120,8 +125,9 @@ class DeviceSource:
         """Stop the stream."""
         stream, self._stream = self._stream, None
         if stream is not None:
-            stream.abort(ignore_errors=True)
-            stream.close(ignore_errors=True)
+            with self.watch:
+                stream.abort(ignore_errors=True)
+                stream.close(ignore_errors=True)
             stream_opened(-1)
         self._queue.put(None)
 
