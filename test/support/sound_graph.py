@@ -26,9 +26,9 @@ PARTS = {
             '--capture-props=media.class=Audio/Sink node.name=room',
             '--playback-props=media.class=Audio/Source node.name=mic priority.session=3000'],
     # A node of pw-cli lives as long as pw-cli, which reads commands until its input ends.
-    'spk': ['sh', '-c', "(echo 'create-node adapter { factory.name=support.null-audio-sink "
-            "node.name=spk media.class=Audio/Sink audio.position=[ MONO ] "
-            "priority.session=2000 }'; sleep 600) | pw-cli"],
+    'spk': ['sh', '-c', '(echo "create-node adapter { factory.name=support.null-audio-sink '
+            'node.name=spk media.class=Audio/Sink audio.position=[ MONO ] '
+            'priority.session=2000 }"; sleep 600) | pw-cli'],
 }
 PROGRAMS = ('pipewire', 'wireplumber', 'dbus-run-session', 'pw-loopback', 'pw-cli', 'pw-play')
 _HEADER = struct.Struct('<qi')
