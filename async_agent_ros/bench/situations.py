@@ -244,10 +244,10 @@ def _results():
         Situation('refused room', 'result', lambda s: s.user('Go to the swimming pool.').calls(
             'c1', NAV, place='swimming pool').result(
             'c1', 'failed', None, "place: 'swimming pool' is not one of ['hallway', 'kitchen', "
-            "'living room', 'bedroom', 'garage']"), (), r"pool", UNTRUE_ARRIVAL, True, 40),
+            "'living room', 'bedroom', 'garage']"), (), r'pool', UNTRUE_ARRIVAL, True, 40),
         Situation('drive failed', 'result', lambda s: s.driving('bedroom').result(
             'c1', 'failed', None, 'the bedroom door is blocked; the robot stopped in the hallway'),
-            (), r"block|stopped|could ?n.t|can.?n?.t|fail|not reach|unable|hallway",
+            (), r'block|stopped|could ?n.t|can.?n?.t|fail|not reach|unable|hallway',
             r'\b(have|has|\'ve) (now )?(arrived|reached)|am in the bedroom', True, 30),
         Situation('pick failed', 'result', lambda s: s.user('Pick up the apple.').calls(
             'c1', 'pick_up', object='apple').accepted('c1').says('I am on it.').result(

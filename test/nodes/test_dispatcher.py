@@ -199,7 +199,7 @@ def test_interrupt_with_a_higher_epoch_aborts(bench, script):
     start = time.monotonic()
     bench.interrupts.publish(Interrupt(epoch=2, action=Interrupt.ACTION_STOP))
     result, status = bench.result(handle)
-    assert time.monotonic() - start < 1.0  # a token takes 2 s
+    assert time.monotonic() - start < 1.9  # a token takes 2 s
     assert (result.finish_reason, result.error_code) == ('aborted', 0)
     assert status == GoalStatus.STATUS_ABORTED
     # what comes from before the interrupt is stale

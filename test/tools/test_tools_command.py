@@ -60,8 +60,8 @@ def test_ctrl_c_cancels_the_call(server):
         assert 'working' in wait_for(child.stderr.readline, 20.0)
         child.send_signal(signal.SIGINT)
         started_s = time.monotonic()
-        out, err = child.communicate(timeout=10.0)
-        assert time.monotonic() - started_s < 5.0
+        out, err = child.communicate(timeout=30.0)
+        assert time.monotonic() - started_s < 20.0
         assert 'cancelled: cancelled on request, half done' in err
         assert out.strip() == '{"done":"half"}'
         assert child.returncode == 1
