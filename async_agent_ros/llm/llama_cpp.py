@@ -194,7 +194,8 @@ class LlamaCppEngine:
 
         def take(chunk):
             out.put(chunk)
-            return stop.is_set() or abort.is_set()
+            # a process that ends without close() must not be held up by a long generation
+            return stop.is_set() or abort.is_set() or not threading.main_thread().is_alive()
 
         def work():
             try:
@@ -205,7 +206,8 @@ class LlamaCppEngine:
             finally:
                 self._workers.discard(threading.current_thread())
 
-        worker = threading.Thread(target=work, name=f'llama-{instance}', daemon=True)
+        # no daemon: Python would end it inside llama.cpp's C++ frames, which crashes the process
+        worker = threading.Thread(target=work, name=f'llama-{instance}', daemon=False)
         self._workers.add(worker)
         worker.start()
         try:
