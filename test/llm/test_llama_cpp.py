@@ -165,17 +165,3 @@ def test_a_process_may_end_in_the_middle_of_a_generation(engine):
         'print(next(stream), flush=True)\n')
     done = subprocess.run([sys.executable, '-c', program], timeout=120, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()[-500:]
-
-
-def test_a_process_may_end_in_the_middle_of_a_generation(engine):
-    program = (
-        'import threading\n'
-        'from async_agent_ros.llm.engine import GenerationRequest\n'
-        'from async_agent_ros.llm.llama_cpp import LlamaCppEngine\n'
-        f'engine = LlamaCppEngine({MODEL!r}, context_tokens=4096, prefix_folder="")\n'
-        'engine.load()\n'
-        'request = GenerationRequest("main", "Once upon a time", 3000, ())\n'
-        'stream = engine.stream(request, threading.Event())\n'
-        'print(next(stream), flush=True)\n')
-    done = subprocess.run([sys.executable, '-c', program], timeout=120, capture_output=True)
-    assert done.returncode == 0, done.stderr.decode()[-500:]
