@@ -12,11 +12,6 @@ def words(text: str) -> List[str]:
     return [w.replace('’', "'") for w in _WORD.findall(text.lower())]
 
 
-def same_words(first: str, second: str) -> bool:
-    """Tell whether two texts differ at most in case and punctuation."""
-    return words(first) == words(second)
-
-
 def _phrases(listed: Iterable[str]) -> List[List[str]]:
     return sorted((words(p) for p in listed), key=len, reverse=True)
 
