@@ -40,6 +40,7 @@ class Phase(Word):
     """Phases of a call without a terminal record, see RunningCall.msg."""
 
     PENDING = 'pending'
+    WAITING = 'waiting'
     CONFIRMING = 'confirming'
     COMMITTED = 'committed'
     RUNNING = 'running'
@@ -70,6 +71,13 @@ class Duplicates(Word):
     REJECT = 'reject'
     JOIN = 'join'
     REPLACE = 'replace'
+
+
+class Busy(Word):
+    """What happens to a call whose resources another call holds."""
+
+    QUEUE = 'queue'
+    REFUSE = 'refuse'
 
 
 class Scope(Word):
@@ -104,3 +112,6 @@ class Error:
     DUPLICATE = 710
     NOT_CONFIRMED = 711
     LEDGER_UNAVAILABLE = 712
+    RATE = 713
+    BUSY = 714
+    OPERAND = 715
