@@ -1,6 +1,6 @@
 """Who is there: leases of tool servers, liveliness of the agent's own nodes."""
 import time
-from typing import Callable, Dict, Iterable
+from typing import Callable, Dict, Iterable, Tuple
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
@@ -27,7 +27,7 @@ class ToolServers:
         self._warn = warn
         self._grace_s = grace_s
         self._deadline: Dict[str, float] = {}
-        self._revision: Dict[str, int] = {}
+        self._revision: Dict[str, Tuple[int, int]] = {}
 
     def expect(self, servers: Iterable[str]) -> None:
         """Count servers of a recovered catalogue as alive until their grace has passed."""
@@ -43,9 +43,10 @@ class ToolServers:
                 self._post(events.ToolServerLost(self._now(), server=server, stopped=True))
             return
         self._deadline[server] = time.monotonic() + max(message.lease_s, 0.5)
-        if self._revision.get(server) == message.revision:
+        revision = (message.incarnation, message.revision)
+        if self._revision.get(server) == revision:
             return
-        self._revision[server] = message.revision
+        self._revision[server] = revision
         tools = []
         for spec in message.tools:
             try:

@@ -173,9 +173,9 @@ class CallLife:
             return []
         return self._end(self._lost(reason))
 
-    def server_changed(self) -> List[Action]:
-        """Ask whether the server still knows the call; one that was restarted does not."""
-        return [RequestResult()] if self.stage is Stage.RUNNING else []
+    def server_restarted(self, reason: str) -> List[Action]:
+        """End as lost what ran in the earlier process; a goal on the way may be for the new one."""
+        return self._end(self._lost(reason)) if self.stage is Stage.RUNNING else []
 
     def failed(self, reason: str, steady_s: float) -> List[Action]:
         """Take an error of the middleware: before the goal is sent it ends, later is retried."""

@@ -51,7 +51,7 @@ class _Server:
 
     def __init__(self, announcement: ToolAnnouncement, steady_s: float):
         self.lease_s = announcement.lease_s
-        self.revision = announcement.revision
+        self.incarnation = announcement.incarnation
         self.alive_s = steady_s
         self.actions = {tool.action_name for tool in announcement.tools}
 
@@ -198,11 +198,11 @@ class CallExecutor:
             except Exception as error:
                 self._log.error(f'{announcement.server} announces a tool at {action_name!r}, '
                                 f'which cannot be called: {error}')
-        if old is not None and old.revision != server.revision:
-            # Perhaps a new process under the old name, before the old one counted as dead.
+        if old is not None and old.incarnation != server.incarnation:
             for call in list(self._calls.values()):
                 if call.command.action_name in old.actions:
-                    self._do(call, call.life.server_changed())
+                    self._do(call, call.life.server_restarted(
+                        f'the tool server {announcement.server} was restarted'))
 
     def _drop_clients(self, action_names):
         used = {call.command.action_name for call in self._calls.values()}

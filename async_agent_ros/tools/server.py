@@ -1,5 +1,6 @@
 """ToolServer: a ROS node that offers Python functions as tools of the agent."""
 import queue
+import secrets
 import signal
 import sys
 import threading
@@ -48,8 +49,9 @@ class ToolServer(Node):
         self._tools_by_name: Dict[str, Tool] = {}
         self._spec_msgs: Dict[str, ToolSpec] = {}
         self._action_servers: Dict[str, ActionServer] = {}
-        # Rises over restarts too, so that a restart is seen even before the lease is over.
-        self._revision = int(time.time())
+        self._revision = 0
+        # A restart is seen even before the lease is over.
+        self._incarnation = 1 + secrets.randbits(63)
         self._stopping = False
         self._outbox: 'queue.SimpleQueue' = queue.SimpleQueue()
         self._outbox_ready = self.create_guard_condition(self._deliver)
@@ -102,7 +104,7 @@ class ToolServer(Node):
     def _announce(self):
         self._announcer.publish(ToolAnnouncement(
             server=self.get_fully_qualified_name(), revision=self._revision,
-            stopping=self._stopping, lease_s=self.lease_s,
+            incarnation=self._incarnation, stopping=self._stopping, lease_s=self.lease_s,
             stamp=self.get_clock().now().to_msg(),
             tools=list(self._spec_msgs.values())))
 

@@ -158,7 +158,7 @@ INPUTS = st.one_of(
               st.sampled_from([0, Error.CANCELLED, Error.TOOL_FAILED]),
               st.sampled_from(['', '{}', 'not json'])),
     st.tuples(st.just('server_lost')),
-    st.tuples(st.just('server_changed')),
+    st.tuples(st.just('server_restarted')),
     st.tuples(st.just('failed')),
     st.tuples(st.just('close')),
     st.tuples(st.just('tick'), st.floats(0.0, 4.0), st.booleans(), st.booleans()))
@@ -199,8 +199,8 @@ def test_any_order_ends_exactly_once_and_never_out_of_turn(inputs, timeout_s):
                 take(life.result(values[0], values[1], '', values[2]))
         elif kind == 'failed':
             take(life.failed('no', time_s))
-        elif kind == 'server_changed':
-            take(life.server_changed())
+        elif kind == 'server_restarted':
+            take(life.server_restarted('restarted'))
         elif kind in ('server_lost', 'close'):
             take(getattr(life, kind)('gone'))
         else:
