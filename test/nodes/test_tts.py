@@ -116,7 +116,9 @@ def rig(wav_path):
         models.find('piper-joe')
     except models.ModelMissingError as error:
         pytest.skip(str(error))
-    rig = Rig(sinks=['topic', 'wav'], wav_file=str(wav_path))
+    start_s = time.time()
+    rig = Rig(sinks=['topic', 'wav'], wav_file=str(wav_path), wav_start_s=start_s)
+    rig.wav_start_ns = int(start_s * 1e9)
     yield rig
     rig.close()
 
@@ -198,12 +200,26 @@ def test_silent_text_ends_too(rig):
 
 def test_the_wav_file_lies_on_the_clock_of_ros(rig, wav_path):
     rig.say(51, 'The last words.', epoch=3)
-    rig.end(51)
+    started_ns = to_ns(rig.until(lambda: next(
+        (p for p in rig.progress if p.state == SpeechProgress.STARTED), None)).stamp)
+    finished_ns = to_ns(rig.end(51).stamp)
     rig.node.trigger_deactivate()
     with wave.open(str(wav_path)) as file:
-        samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)
-    assert abs(samples).max() > 3000
-    assert not samples[:2000].any()  # nothing was said at once
+        rate = file.getframerate()
+        samples = np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(int)
+
+    def loud_ns(pcm, first_ns):
+        return first_ns + np.flatnonzero(abs(pcm) > 1000)[[0, -1]] * 1_000_000_000 // rate
+
+    # A little more than the segment: what was said before it ended long ago.
+    first = (started_ns - rig.wav_start_ns) * rate // 1_000_000_000 - rate // 20
+    last = (finished_ns - rig.wav_start_ns) * rate // 1_000_000_000 + rate // 20
+    in_file = loud_ns(samples[first:last], started_ns - 50_000_000)
+    blocks = [(np.array(b.data, int), to_ns(b.stamp)) for b in rig.audio]
+    audible = [loud_ns(pcm, ns) for pcm, ns in blocks if abs(pcm).max() > 1000]
+    # Blocks are laid down without gaps, so a stamp may be off by some of them.
+    assert abs(in_file[0] - audible[0][0]) < 50_000_000
+    assert abs(in_file[1] - audible[-1][1]) < 50_000_000
     rig.node.trigger_activate()
 
 
