@@ -197,9 +197,7 @@ class DialogManager(Node):
         for effect in out:
             self._carry_out(effect, durable)
         # Recorders come last: publishing can cost milliseconds where the reader takes the core.
-        if self._event_pub.get_subscription_count():
-            self._event_pub.publish(
-                convert.event_to_msg(event, self._session, self._index, entries))
+        self._event_pub.publish(convert.event_to_msg(event, self._session, self._index, entries))
         self._index += 1
         self._note_storage(durable)
 

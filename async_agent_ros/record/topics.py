@@ -34,7 +34,7 @@ _LOG = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1000,
 
 TOPICS = (
     Topic('ledger', _OWN + 'LedgerEntry', qos.LEDGER),
-    Topic('kernel_events', _OWN + 'KernelEvent', _deep(qos.RECORD, 5000)),
+    Topic('kernel_events', _OWN + 'KernelEvent', qos.RECORD),
     Topic('transcript', _OWN + 'Transcript', _deep(qos.EVENT, 1000)),
     Topic('speech_activity', _OWN + 'SpeechActivity', _deep(qos.EVENT, 1000)),
     Topic('interrupt', _OWN + 'Interrupt', _deep(qos.COMMAND, 1000)),
