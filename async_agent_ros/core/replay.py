@@ -1,6 +1,7 @@
 """Replay: step recorded events through the kernel again and compare the ledger."""
-from typing import Iterable, NamedTuple, Optional, Sequence
+from typing import Iterable, Iterator, NamedTuple, Optional, Sequence, Tuple
 
+from async_agent_ros.core.effects import Append
 from async_agent_ros.core.events import Event
 from async_agent_ros.core.kernel import Kernel
 from async_agent_ros.core.ledger import Entry, Ledger
@@ -14,12 +15,25 @@ class Difference(NamedTuple):
     replayed: Optional[Entry]
 
 
-def replay(events: Iterable[Event]) -> Ledger:
-    """Return the ledger that the events give."""
-    kernel = Kernel()
+def steps(events: Iterable[Event], earlier: Sequence[Entry] = ()) -> Iterator[Tuple[Entry, ...]]:
+    """
+    Yield for each event the entries that it causes.
+
+    `earlier` is the ledger of an earlier life of the manager; the first event must then be the
+    Started that went on with it.
+    """
+    kernel = Kernel(Ledger(earlier))
     for event in events:
-        kernel.step(event)
-    return kernel.state.ledger
+        yield tuple(e.entry for e in kernel.step(event) if isinstance(e, Append))
+
+
+def replay(events: Iterable[Event], earlier: Sequence[Entry] = ()) -> Ledger:
+    """Return the ledger that the events give."""
+    ledger = Ledger(earlier)
+    for entries in steps(events, earlier):
+        for entry in entries:
+            ledger.append(entry)
+    return ledger
 
 
 def first_difference(recorded: Sequence[Entry], replayed: Sequence[Entry]) -> Optional[Difference]:

@@ -54,7 +54,10 @@ class BagReader:
     def __init__(self, path: Path):
         self.path = find_bag(path)
         self.complete = True
+        self.offered: Dict[str, str] = {}
+        """Topic -> quality of service of its publishers, YAML as rosbag2 writes it."""
         self._definitions: Dict[str, str] = {}
+        self._hashes: Dict[str, str] = {}
         self._store = get_typestore(Stores.EMPTY)
 
     def records(self, wanted: Optional[Callable[[str], bool]] = None) -> Iterator[Record]:
@@ -77,6 +80,8 @@ class BagReader:
                         self._definitions[record.name] = record.data.decode()
                     elif isinstance(record, Channel):
                         channels[record.id] = (record, schemas[record.schema_id].name)
+                        self.offered[record.topic] = record.metadata.get(
+                            'offered_qos_profiles', '')
             except (McapError, EOFError) as error:
                 if not schemas:
                     raise BagReadError(f'{file} is not a bag: {error!r}') from error
@@ -87,6 +92,14 @@ class BagReader:
         if record.msgtype not in self._store.fielddefs:
             self._register(record.msgtype)
         return self._store.deserialize_cdr(record.data, record.msgtype)
+
+    def type_hash(self, msgtype: str) -> str:
+        """Return the RIHS01 hash of a type as the bag defines it; raises KeyError without it."""
+        if msgtype not in self._hashes:
+            if msgtype not in self._store.fielddefs:
+                self._register(msgtype)
+            self._hashes[msgtype] = self._store.hash_rihs01(msgtype)
+        return self._hashes[msgtype]
 
     def _register(self, msgtype):
         own, *others = self._definitions[msgtype].split(SEPARATOR + '\n')
