@@ -133,7 +133,8 @@ class Jobs:
         except InvalidArguments as error:
             return Outcome(Status.FAILED, Error.INVALID_ARGUMENTS, str(error))
         except ToolError as error:
-            return Outcome(Status.FAILED, Error.TOOL_FAILED, str(error) or 'the tool failed')
+            return Outcome(Status.FAILED, error.error_code,
+                           str(error) or 'the tool failed', self._partial(job, error))
         except ToolCancelled as error:
             return Outcome(Status.CANCELLED, Error.CANCELLED, str(error),
                            self._partial(job, error))
@@ -150,7 +151,7 @@ class Jobs:
         try:
             return job.tool.result_json(error.result)
         except TypeError as problem:
-            self._log(f'tool {job.tool.spec.name}, result of a cancelled call: {problem}')
+            self._log(f'tool {job.tool.spec.name}, result of what did not succeed: {problem}')
             return 'null'
 
     def _finish(self, job, outcome):

@@ -16,14 +16,23 @@ import pydantic
 import pydantic_core
 
 from async_agent_ros.core.tools import Example, ToolSpec
-from async_agent_ros.core.words import Duplicates, Effect
+from async_agent_ros.core.words import Duplicates, Effect, Error
 from async_agent_ros.tools.docstrings import parse_docstring
 from async_agent_ros.tools.schemas import tidy_schema
 from async_agent_ros.tools.waiting import Pause, WallClock
 
 
 class ToolError(Exception):
-    """A tool raises it to report a failure; the message is told to the person."""
+    """
+    A tool raises it to report a failure; the message is told to the person.
+
+    `error_code` is one of ExecuteTool's, `result` what there is in spite of the failure.
+    """
+
+    def __init__(self, message: str = '', error_code: int = Error.TOOL_FAILED,
+                 result: Any = None):
+        super().__init__(message)
+        self.error_code, self.result = error_code, result
 
 
 class ToolCancelled(Exception):  # noqa: N818 (reads as the event that it is, as in asyncio)
