@@ -99,6 +99,25 @@ def _show(args) -> int:
 
 def _what_if(args) -> int:
     """Hold the conversation again with another model, and compare."""
-    from async_agent_ros.record.whatif import run_what_if
+    import json
 
-    return run_what_if(args)
+    from async_agent_ros import bringup
+    from async_agent_ros.commands.run import node_parameters, terminate_as_interrupt
+    from async_agent_ros.demo.needs import have_models
+    from async_agent_ros.record.whatif import NODES, run_what_if
+
+    settings = bringup.Settings(nodes=NODES, engine=args.engine, model=args.model,
+                                device=args.device, params_file=args.params_file)
+    if not have_models(settings):
+        return 1
+    terminate_as_interrupt()
+    prefilled = {'dispatcher': node_parameters(Path('.'))['dispatcher']}
+    comparison = run_what_if(
+        args.bag, settings, folder=args.output, parameters=prefilled,
+        on_remark=lambda text: print(text, file=sys.stderr, flush=True))
+    if args.output is not None:
+        (args.output / 'comparison.json').write_text(
+            json.dumps(comparison.to_json(), ensure_ascii=False, indent=1), encoding='utf-8')
+    print(json.dumps(comparison.to_json(), ensure_ascii=False) if args.json
+          else comparison.table())
+    return 0
