@@ -16,6 +16,9 @@ LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
 SPEECH_NODES = ('asr', 'tts')
 LIVE_AUDIO = ('device', 'topic')
 ALL_NODES = ('asr', 'tts', 'dialog_manager', 'dispatcher', 'sim_robot')
+BRIDGE = 'bridge'
+"""A node more, when there is a file for it."""
+
 
 
 class BringupError(Exception):
@@ -68,6 +71,8 @@ class Argument:
     default: str
     description: str
     choices: Tuple[str, ...] = ()
+    alias: str = ''
+    """A shorter option of the command line."""
 
 
 ARGUMENTS = (
@@ -90,6 +95,8 @@ ARGUMENTS = (
     Argument('autostart', 'true', 'Configure and activate the lifecycle nodes at once; false: '
              'leave them to a lifecycle manager', ('true', 'false')),
     Argument('sim_robot', 'true', 'Run the simulated robot and its tools', ('true', 'false')),
+    Argument('bridge_file', '', 'YAML file that names actions, services and topics of the graph '
+             'as tools (docs/bridge.md), for the node bridge; empty: none', alias='--bridge'),
 )
 
 
@@ -109,6 +116,7 @@ class Settings:
     nodes: str = 'all'
     autostart: bool = True
     sim_robot: bool = True
+    bridge_file: str = ''
 
     @classmethod
     def from_text(cls, values: Mapping[str, str]) -> 'Settings':
@@ -187,7 +195,9 @@ def selected_nodes(settings: Settings) -> Tuple[str, ...]:
     if unknown or not names:
         raise BringupError(f'nodes is {settings.nodes!r}: it must be all, text, or some of '
                            f'{", ".join(ALL_NODES)}')
-    return tuple(n for n in ALL_NODES if n in names and (n != 'sim_robot' or settings.sim_robot))
+    chosen = tuple(n for n in ALL_NODES
+                   if n in names and (n != 'sim_robot' or settings.sim_robot))
+    return chosen + ((BRIDGE,) if settings.bridge_file else ())
 
 
 def agent_nodes(settings: Optional[Settings] = None,
@@ -196,7 +206,7 @@ def agent_nodes(settings: Optional[Settings] = None,
     Return the nodes of the agent for these settings.
 
     `more` holds further parameters by node name; they win over settings and file.
-    Raises BringupError when a setting is wrong or the parameter file is not there.
+    Raises BringupError when a setting is wrong or a file is not there.
     """
     settings = settings or Settings()
     if settings.log_level not in LOG_LEVELS:
@@ -208,6 +218,9 @@ def agent_nodes(settings: Optional[Settings] = None,
     params_file = settings.params_file or default_params_file()
     if not pathlib.Path(params_file).is_file():
         raise BringupError(f'params_file is {params_file!r}: there is no such file')
+    if settings.bridge_file and not pathlib.Path(settings.bridge_file).expanduser().is_file():
+        raise BringupError(f'bridge_file is {settings.bridge_file!r}: there is no such file; '
+                           'write one with async-agent tools import -o FILE')
     return tuple(
         NodeSpec(executable=name, namespace=settings.namespace, params_file=params_file,
                  parameters={**_parameters(name, settings), **(more or {}).get(name, {})},
@@ -228,6 +241,8 @@ def _parameters(name, settings):
     if name == 'tts' and settings.audio_out:
         values.update({'sinks': [settings.audio_out]} if settings.audio_out in LIVE_AUDIO else
                       {'sinks': ['wav'], 'wav_file': _absolute(settings.audio_out)})
+    if name == BRIDGE:
+        values['file'] = _absolute(settings.bridge_file)
     if name == 'dispatcher':
         values.update({key: value for key in ('engine', 'model', 'device')
                        if (value := getattr(settings, key))})

@@ -147,7 +147,7 @@ def run(args: argparse.Namespace) -> int:
     """Chat until the end of the input or Ctrl-C."""
     settings = bringup.Settings(
         namespace=args.namespace, params_file=args.params_file, engine=args.engine,
-        model=args.model, device=args.device, audio_out='device',
+        model=args.model, device=args.device, audio_out='device', bridge_file=args.bridge,
         nodes='tts,dialog_manager,dispatcher,sim_robot' if args.voice else 'text')
     if not have_models(settings, fetch=args.yes):
         return 1

@@ -46,6 +46,8 @@ def add_agent_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--engine', default='', help='llama, transformers, openai or scripted')
     parser.add_argument('--model', default='', help='language model: name or path')
     parser.add_argument('--device', default='', help='where the language model runs: cpu, cuda')
+    parser.add_argument('--bridge', default='', metavar='FILE', help='YAML file that names '
+                        'actions, services and topics of the graph as tools (docs/bridge.md)')
     parser.add_argument('--params-file', default='', help='parameter file (YAML) of the nodes')
     parser.add_argument('--namespace', default='/agent', help='of the agent (default: /agent)')
 
@@ -144,7 +146,8 @@ def _settings(args) -> bringup.Settings:
     audio = 'device' if args.mic else 'topic'
     return bringup.Settings(
         namespace=args.namespace, params_file=args.params_file, engine=args.engine,
-        model=args.model, device=args.device, audio_in=audio, audio_out=audio)
+        model=args.model, device=args.device, audio_in=audio, audio_out=audio,
+        bridge_file=args.bridge)
 
 
 def node_parameters(folder: Path):

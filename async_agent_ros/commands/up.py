@@ -15,8 +15,8 @@ def add_bringup_arguments(parser) -> None:
     """Add the arguments of the launch file as options."""
     for argument in bringup.ARGUMENTS:
         parser.add_argument(
-            '--' + argument.name.replace('_', '-'), default=argument.default,
-            choices=argument.choices or None, help=argument.description.replace('%', '%%')
+            '--' + argument.name.replace('_', '-'), *filter(None, [argument.alias]),
+            default=argument.default, choices=argument.choices or None, help=argument.description.replace('%', '%%')
             + (f' (default: {argument.default})' if argument.default else ''))
 
 

@@ -22,8 +22,8 @@ STEADY_S = 2.5
 ERROR_S = 8.0
 """A node that reports the same error for so long will not get over it."""
 
-# A microphone may be muted, and heard later.
-_MAY_WARN = frozenset(('sim_robot', 'dialog_manager', 'asr'))
+# A microphone may be muted, and heard later; a bridged server may start later.
+_MAY_WARN = frozenset(('sim_robot', 'dialog_manager', 'asr', 'bridge'))
 _TAIL_LINES = 12
 
 

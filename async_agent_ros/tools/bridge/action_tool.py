@@ -1,0 +1,222 @@
+"""An action of the ROS graph as a tool."""
+import asyncio
+import time
+from typing import Any
+
+from action_msgs.msg import GoalStatus
+from action_msgs.srv import CancelGoal
+from rclpy.action import ActionClient
+
+from async_agent_ros.core.words import Error
+from async_agent_ros.tools.bridge.feedback import FeedbackText
+from async_agent_ros.tools.bridge.handover import call_in
+from async_agent_ros.tools.bridge.tool import BridgedTool, reason_in
+from async_agent_ros.tools.sdk import ToolCancelled, ToolContext, ToolError
+
+SERVER_WAIT_S = 3.0
+"""Patience with an action server that is not there when the call begins."""
+
+ANSWER_WAIT_S = 5.0
+"""Patience with the answer to a goal."""
+
+LOOK_S = 0.5
+"""Period of the looks at whether the server is still there."""
+
+VANISH_S = 2.5
+"""A server that is gone for so long while a call runs is lost."""
+
+FEEDBACK_PERIOD_S = 0.1
+
+
+class ActionTool(BridgedTool):
+    """
+    Sends goals to an action server that knows nothing of this project.
+
+    Its terminal status of the goal wins over any cancel, and a cancel is remembered until there
+    is a goal to cancel.
+    """
+
+    def __init__(self, entry, action_class, surroundings):
+        self._action_class = action_class
+        super().__init__(entry, action_class.Goal, action_class.Result, surroundings)
+        self._feedback = FeedbackText(action_class.Feedback, entry.feedback)
+
+    def open(self, node, handover):
+        self._node, self._handover = node, handover
+        self._client = ActionClient(node, self._action_class, self.entry.graph_name)
+
+    def look(self):
+        return '' if self._client.server_is_ready() else f'no server of {self.entry.what}'
+
+    async def call(self, message, context):
+        return await _Goal(self, message, context).run()
+
+
+class _Goal:
+    """One call: a task of its own, so that a cancel interrupts nothing half done."""
+
+    def __init__(self, tool: ActionTool, message: Any, context: ToolContext):
+        self._name = tool.entry.graph_name
+        self._success = tool.entry.success
+        self._tool, self._message, self._context = tool, message, context
+        self._client, self._handover = tool._client, tool._handover
+        self._cancelled = asyncio.Event()
+        self._progress = _Progress(tool._feedback, context)
+
+    async def run(self) -> Any:
+        life = asyncio.ensure_future(self._live())
+        while True:
+            try:
+                return await asyncio.shield(life)
+            except asyncio.CancelledError:
+                self._cancelled.set()
+
+    async def _live(self):
+        await self._wait_for_server()
+        if self._cancelled.is_set():
+            raise ToolCancelled('cancelled before it began')
+        handle = await self._send()
+        if not handle.accepted:
+            raise ToolError(f'{self._name} refused the goal', Error.REJECTED)
+        watch = asyncio.ensure_future(self._watch(handle))
+        stop = asyncio.ensure_future(self._cancel_when_asked(handle))
+        try:
+            response = await self._result(handle, watch)
+        finally:
+            for task in (watch, stop):
+                task.cancel()
+            self._progress.close()
+        return self._outcome(response)
+
+    async def _wait_for_server(self):
+        until_s = time.monotonic() + SERVER_WAIT_S
+        while not await self._handover.run(self._client.server_is_ready):
+            if time.monotonic() > until_s:
+                raise ToolError(f'no action server answers on {self._name}: is its node running, '
+                                'and active?', Error.SERVER_UNAVAILABLE)
+            await _first(self._cancelled.wait(), timeout_s=0.1)
+            if self._cancelled.is_set():
+                return
+
+    async def _send(self):
+        loop = asyncio.get_running_loop()
+        sending = asyncio.ensure_future(self._handover.wait_for(
+            lambda: self._client.send_goal_async(
+                self._message, feedback_callback=self._progress.receiver(loop))))
+        done, _ = await asyncio.wait({sending}, timeout=ANSWER_WAIT_S)
+        if not done:
+            # an acceptance that comes after all must not leave the robot at work
+            sending.add_done_callback(self._disown)
+            raise ToolError(f'{self._name} did not answer the goal within {ANSWER_WAIT_S:g} s',
+                            Error.LOST)
+        return sending.result()
+
+    def _disown(self, sending):
+        if not sending.cancelled() and sending.exception() is None and sending.result().accepted:
+            self._handover.post(sending.result().cancel_goal_async)
+
+    async def _result(self, handle, watch):
+        """Wait for the result; ask again when another process may have taken the name."""
+        while True:
+            asking = asyncio.ensure_future(self._handover.wait_for(handle.get_result_async))
+            await asyncio.wait({asking, watch}, return_when=asyncio.FIRST_COMPLETED)
+            if asking.done():
+                return asking.result()
+            asking.cancel()
+            if watch.exception() is not None:
+                raise watch.exception()
+            watch = asyncio.ensure_future(self._watch(handle))
+
+    async def _watch(self, handle):
+        """Return when the server is another one; raises ToolError when there is none."""
+        before, gone_s = await self._servers(), None
+        while True:
+            await asyncio.sleep(LOOK_S)
+            now = await self._servers()
+            if not now:
+                gone_s = gone_s or time.monotonic()
+                if time.monotonic() - gone_s > VANISH_S:
+                    raise ToolError(f'the action server {self._name} vanished while the goal ran; '
+                                    'what became of it is unknown', Error.LOST)
+            elif not now & before:
+                return
+            else:
+                gone_s = None
+
+    async def _servers(self):
+        """Return what identifies the processes that serve the action."""
+        topic = f'{self._name}/_action/status'
+        infos = await self._handover.run(
+            lambda: self._tool._node.get_publishers_info_by_topic(topic))
+        return {bytes(info.endpoint_gid) for info in infos}
+
+    async def _cancel_when_asked(self, handle):
+        await self._cancelled.wait()
+        while True:
+            answer = await self._handover.wait_for(handle.cancel_goal_async)
+            if answer.return_code in (CancelGoal.Response.ERROR_NONE,
+                                      CancelGoal.Response.ERROR_GOAL_TERMINATED):
+                return    # the result is on its way, whatever it is
+            self._context.report(text=f'{self._name} refuses to stop')
+            await asyncio.sleep(1.0)
+
+    def _outcome(self, response):
+        name, status = self._name, response.status
+        if status == GoalStatus.STATUS_UNKNOWN:
+            raise ToolError(f'{name} does not know the goal any more: its server was restarted; '
+                            'what became of it is unknown', Error.LOST)
+        result = self._tool.result.to_json(response.result)
+        reason = reason_in(result)
+        if status == GoalStatus.STATUS_CANCELED:
+            asked = self._cancelled.is_set()
+            raise ToolCancelled('cancelled on request' if asked else
+                                f'{name} was cancelled by its server or by somebody else'
+                                + (f': {reason}' if reason else ''), result)
+        if status != GoalStatus.STATUS_SUCCEEDED:
+            raise ToolError(f'{name} was aborted by its server' + (f': {reason}' if reason
+                                                                   else ''), result=result)
+        if self._success and getattr(response.result, self._success, None) is False:
+            raise ToolError(reason or f'{name} reports a failure', result=result)
+        return result
+
+
+class _Progress:
+    """Takes feedback in the executor's thread and reports it from the loop, thinned out."""
+
+    def __init__(self, text: FeedbackText, context: ToolContext):
+        self._text, self._context = text, context
+        self._latest = None
+        self._timer = None
+        self._reported_s = float('-inf')
+
+    def receiver(self, loop):
+        def receive(message):
+            first, self._latest = self._latest is None, message.feedback
+            if first:    # else the loop was told, and has not looked yet
+                call_in(loop, self._arrange, loop)
+        return receive
+
+    def _arrange(self, loop):
+        wait_s = self._reported_s + FEEDBACK_PERIOD_S - time.monotonic()
+        if wait_s > 0:
+            self._timer = loop.call_later(wait_s, self._report)
+        else:
+            self._report()
+
+    def _report(self):
+        message, self._latest = self._latest, None
+        self._reported_s = time.monotonic()
+        if message is not None:
+            progress, text = self._text.of(message)
+            self._context.report(progress, text)
+
+    def close(self):
+        if self._timer is not None:
+            self._timer.cancel()
+        self._report()    # the last of it is not lost
+
+
+async def _first(awaitable, timeout_s):
+    task = asyncio.ensure_future(awaitable)
+    await asyncio.wait({task}, timeout=timeout_s)
+    task.cancel()
