@@ -1,4 +1,4 @@
-"""`async-agent replay`: verify a recorded run, show it again, or ask what another model would do."""
+"""`async-agent replay`: verify a recorded run, show it again, or let another model answer."""
 import argparse
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The recorded person and voice, played to a new agent: what was said when, and how fast it spoke."""
+"""The recorded person and voice, played to a new agent: what was said when, and how fast."""
 from collections import deque
 import threading
 import time

@@ -22,6 +22,7 @@ CLOCK_PERIOD_S = 0.01
 LOOK_PERIOD_S = 1.0
 """How often it is checked that no agent runs where the orders of a bag are published."""
 
+DISCOVERY_S = 0.5
 ACKNOWLEDGE_S = 2.0
 _DEPTHS = {'ledger': 5000, 'kernel_events': 5000, 'state': 1}
 _DEPTH = 1000
@@ -130,9 +131,10 @@ class Player:
         """
         Publish everything, or until `stop` is set; raises ShowError when an agent runs here.
 
-        `delay_s` passes first, for the subscribers to be found.
+        `delay_s` passes first, for the subscribers to be found; half a second at least, for a
+        living agent to be found.
         """
-        stop.wait(delay_s)
+        stop.wait(max(delay_s, DISCOVERY_S))
         self._look()
         begin_ns = self._begin_ns + round(self._start_s * NS_PER_S)
         start_s = next_look_s = time.monotonic()

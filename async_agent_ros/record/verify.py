@@ -1,4 +1,4 @@
-"""Verify: the recorded events, stepped through the kernel, give the recorded ledger, or where not."""
+"""Verify: recorded events, stepped through the kernel, give the recorded ledger, or where not."""
 from dataclasses import dataclass
 import json
 from typing import Dict, List, Optional
@@ -111,7 +111,7 @@ def _cause(word: str, cause: Optional[Cause], verdict: Verdict) -> str:
         return f'  {word} no event'
     start = verdict.history.causes[0].event.stamp_ns
     payload = {k: v for k, v in cause.event.to_json().items() if k != 'stamp_ns'}
-    text = json.dumps(payload, ensure_ascii=False)
+    text = json.dumps(payload, ensure_ascii=False, default=repr)
     return (f'  {word} event {cause.index}: {type(cause.event).__name__} at '
             f'+{(cause.event.stamp_ns - start) / 1e9:.3f} s '
             + (text if len(text) <= 2000 else text[:1999] + '…'))

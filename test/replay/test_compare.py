@@ -1,0 +1,91 @@
+"""What a recorded run did, and two runs side by side."""
+from kernel_world import World
+import pytest
+from recorded import write_journal
+
+from async_agent_ros.core import events
+from async_agent_ros.record.compare import Comparison, pair_turns
+from async_agent_ros.record.history import load
+from async_agent_ros.record.recorded_person import recorded_inputs
+from async_agent_ros.record.runs import Run
+
+
+@pytest.fixture
+def run(journal_file):
+    return Run(load(journal_file)[0])
+
+
+def held(tmp_path, name, *talk):
+    """Return the run of a world in which the person says things and gets answers."""
+    w = World()
+    for words, answer, call in talk:
+        w.say(words)
+        if call:
+            w.call(call)
+        w.text(answer)
+        w.finish()
+        w.play_all()
+    return Run(load(write_journal(tmp_path / f'{name}.journal.jsonl', w))[0])
+
+
+def test_every_answer_and_call_belongs_to_the_words_that_led_to_it(run):
+    first, second = run.turns
+    assert first.text == 'drive to the kitchen'
+    assert [(c['name'], c['status']) for c in first.calls] == [('navigate_to', 'succeeded')]
+    assert first.answers == ['I am on my way.', 'I have arrived at the kitchen.']
+    assert second.answers == ['My battery is at 81 percent.']
+    assert second.calls[0]['name'] == 'get_battery'
+    assert first.text_s == pytest.approx(0.31, abs=0.001)
+    assert first.audio_s is None, 'this sink never reported a start'
+
+
+def test_executed_calls_come_with_their_life(run):
+    drive, battery = run.calls
+    assert (drive.name, drive.arguments) == ('navigate_to', {'place': 'kitchen'})
+    [(at_s, progress, text)] = drive.progress
+    assert (progress, text) == (0.5, '3 m left') and at_s == pytest.approx(1.02, abs=0.02)
+    assert drive.status == 'succeeded' and drive.result == {'arrived_at': 'kitchen'}
+    assert drive.duration_s > battery.duration_s > 0.05
+    assert {'navigate_to', 'get_battery', 'open_door', 'look'} == set(run.specs)
+
+
+def test_speech_is_measured_from_its_true_end(tmp_path):
+    w = World()
+    w.step(events.SpeechStarted, utterance_id='u')
+    end_ns = w.now_ns
+    w.step(events.SpeechStopped, after_ms=500, utterance_id='u', speech_end_ns=end_ns)
+    w.step(events.TranscriptUpdated, after_ms=200, utterance_id='u', text='hello', final=True)
+    w.text('Hello there, person. ')
+    w.finish()
+    [segment] = w.state.segments
+    w.step(events.SpeechProgressed, after_ms=80, segment_id=segment, state='started',
+           at_ns=w.now_ns + 80_000_000)
+    w.step(events.SpeechProgressed, after_ms=2000, segment_id=segment, state='finished',
+           at_ns=w.now_ns + 2_000_000_000)
+    run = Run(load(write_journal(tmp_path / 'v.journal.jsonl', w))[0])
+    [turn] = run.turns
+    assert turn.audio_s == pytest.approx(0.5 + 0.2 + 0.01 + 0.01 + 0.08, abs=0.011)
+    assert run.voice.chars_per_s == pytest.approx(len('Hello there, person. ') / 2.0, rel=0.01)
+    inputs = recorded_inputs(run.history)
+    assert [type(i.event).__name__ for i in inputs] == [
+        'SpeechStarted', 'SpeechStopped', 'TranscriptUpdated']
+    assert [round(i.at_s, 2) for i in inputs] == [0.0, 0.5, 0.7]
+
+
+def test_turns_are_paired_by_the_persons_words(tmp_path):
+    a = held(tmp_path, 'a', ('hello', 'Hi. ', ''), ('look', 'Yes. ', ''), ('thanks', 'Sure. ', ''))
+    b = held(tmp_path, 'b', ('Hello', 'Hi. ', ''), ('thanks', 'Any time. ', 'get_battery'))
+    pairs = pair_turns(a.turns, b.turns)
+    assert [(bool(p.recorded), bool(p.other)) for p in pairs] == [
+        (True, True), (True, False), (True, True)]
+    assert [p.same_answer for p in pairs] == [True, False, False]
+    assert [p.same_calls for p in pairs] == [True, True, False]
+    comparison = Comparison(a, b, 'other', ['a remark'])
+    summary = comparison.summary()
+    assert (summary['turns'], summary['in_both'], summary['same_answer']) == (3, 2, 1)
+    table = comparison.table()
+    assert '(did not come to this)' in table and 'note: a remark' in table
+    assert '! other' in table and '= other' in table and 'get_battery()' in table
+    value = comparison.to_json()
+    assert value['turns'][2]['what_if']['answer'] == 'Any time.'
+    assert value['turns'][1]['what_if'] is None
