@@ -20,7 +20,6 @@ BRIDGE = 'bridge'
 """A node more, when there is a file for it."""
 
 
-
 class BringupError(Exception):
     """An argument cannot be used. The message names it and the remedy."""
 
