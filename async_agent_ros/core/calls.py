@@ -188,6 +188,15 @@ def cancel(s: KernelState, call: Call, reason: str) -> None:
     s.emit(effects.CancelCall(call.call_id, entry.seq))
 
 
+def on_cancel_requested(s: KernelState, event) -> None:
+    """Somebody pressed the button of one call: stop it, without words to answer."""
+    call = s.calls.get(event.call_id)
+    if call is None:
+        s.ignore('cancel of a call that does not run', event.call_id)
+        return
+    cancel(s, call, event.reason or 'request')
+
+
 def retract_pending(s: KernelState, generation_id: int, reason: str) -> None:
     """Withdraw what an aborted generation proposed and never committed."""
     for call in list(s.calls.values()):

@@ -59,6 +59,15 @@ class InterruptRequested(Event):
     reason: str = ''
 
 
+@dataclass(frozen=True)
+class CancelRequested(Event):
+    """Somebody (a button) asks one call to stop; what is said goes on."""
+
+    PRIORITY: ClassVar[int] = 0
+    call_id: str = ''
+    reason: str = ''
+
+
 # -- the person -----------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class SpeechStarted(Event):
@@ -244,8 +253,8 @@ class TimerFired(Event):
 
 TYPES: Dict[str, Type[Event]] = {
     cls.__name__: cls for cls in (
-        Started, StorageChanged, Stopping, InterruptRequested, SpeechStarted, SpeechStopped,
-        TranscriptUpdated, UserText, FirstToken, TextGenerated, CallGenerated, CallRemoved,
+        Started, StorageChanged, Stopping, InterruptRequested, CancelRequested, SpeechStarted,
+        SpeechStopped, TranscriptUpdated, UserText, FirstToken, TextGenerated, CallGenerated, CallRemoved,
         OutputRejected, GenerationEnded, SpeechProgressed, ToolsAnnounced, ToolServerLost,
         CallAccepted, CallProgressed, CallEnded, PeerChanged, TimerFired)}
 """Every event type by name; a test checks that none is missing."""

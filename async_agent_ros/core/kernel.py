@@ -53,6 +53,7 @@ TABLE: Dict[Type[events.Event], Mapping[State, Handler]] = {
     events.StorageChanged: _always(session.on_storage_changed),
     events.Stopping: _always(session.on_stopping),
     events.InterruptRequested: _always(floor.on_interrupt_requested),
+    events.CancelRequested: _always(calls.on_cancel_requested),
     events.SpeechStarted: _always(floor.on_speech_started),
     events.SpeechStopped: _always(floor.on_speech_stopped),
     events.TranscriptUpdated: _always(floor.on_transcript),

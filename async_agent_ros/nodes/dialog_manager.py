@@ -121,6 +121,7 @@ class DialogManager(Node):
                 qos_overriding_options=qos.OVERRIDABLE)
 
         subscribe(Interrupt, 'interrupt_request', self._on_interrupt_request, qos.COMMAND, urgent)
+        subscribe(String, 'cancel_call', self._on_cancel_call, qos.COMMAND, urgent)
         subscribe(SpeechActivity, 'speech_activity', self._on_speech_activity, qos.EVENT_ALIVE,
                   urgent, 'asr')
         subscribe(Transcript, 'transcript', self._on_transcript, qos.EVENT)
@@ -139,6 +140,9 @@ class DialogManager(Node):
             return
         self.post(events.InterruptRequested(self._now(), scope=message.scope or 'speech',
                                             reason=message.reason))
+
+    def _on_cancel_call(self, message: String) -> None:
+        self.post(events.CancelRequested(self._now(), call_id=message.data, reason='button'))
 
     def _on_speech_activity(self, message: SpeechActivity) -> None:
         if message.state == SpeechActivity.STARTED:

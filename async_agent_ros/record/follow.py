@@ -12,7 +12,7 @@ from async_agent_ros.watch.view import AgentView, Line
 
 _NOT_FOLLOWED = frozenset(
     ('kernel_events', 'audio_in', 'audio_out', '/diagnostics', '/rosout', 'call_command',
-     'call_event', 'interrupt_request', 'text_in'))
+     'call_event', 'interrupt_request', 'cancel_call', 'text_in'))
 
 GAP_PERIOD_S = 0.25
 

@@ -5,6 +5,7 @@ import threading
 from typing import Any, Dict, List, Mapping, Sequence
 
 from async_agent_ros.core.tools import canonical_json, ToolSpec
+from async_agent_ros.core.words import Error
 from async_agent_ros.record.runs import RecordedCall
 from async_agent_ros.tools.sdk import Tool, ToolCancelled, ToolContext, ToolError
 
@@ -90,7 +91,8 @@ class RecordedTool(Tool):
         if call.status == 'succeeded':
             return call.result
         if call.status in ('failed', 'lost'):
-            raise ToolError(call.error_msg or f'the recorded call {call.status}')
+            raise ToolError(call.error_msg or f'the recorded call {call.status}',
+                            call.error_code or Error.TOOL_FAILED, call.result)
         how = (f'it was cancelled after {call.duration_s:.1f} s' if call.status == 'cancelled'
                else 'the recording ends before it')
         raise ToolError(f'the recording does not tell how this call would have ended: {how}')

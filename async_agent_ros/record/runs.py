@@ -32,6 +32,7 @@ class RecordedCall:
     duration_s: float = 0.0
     status: str = ''
     """'' when the recording ended before the call."""
+    error_code: int = 0
     error_msg: str = ''
     result: Any = None
 
@@ -128,7 +129,8 @@ class Run:
                     call.progress.append((after_s, event.progress, event.text))
                 else:
                     call.duration_s, call.status = after_s, event.status
-                    call.error_msg, call.result = event.error_msg, event.result
+                    call.error_code, call.error_msg = event.error_code, event.error_msg
+                    call.result = event.result
 
     def _on_progress(self, event: events.SpeechProgressed) -> None:
         released_ns, generation_id, text = self._said.get(event.segment_id, (0, 0, ''))

@@ -39,6 +39,7 @@ TOPICS = (
     Topic('speech_activity', _OWN + 'SpeechActivity', _deep(qos.EVENT, 1000)),
     Topic('interrupt', _OWN + 'Interrupt', _deep(qos.COMMAND, 1000)),
     Topic('interrupt_request', _OWN + 'Interrupt', _deep(qos.COMMAND, 1000)),
+    Topic('cancel_call', 'std_msgs/msg/String', _deep(qos.COMMAND, 1000)),
     Topic('state', _OWN + 'AgentState', _deep(qos.STATE, 1000)),
     Topic('say', _OWN + 'Say', _deep(qos.COMMAND, 1000)),
     Topic('speech_progress', _OWN + 'SpeechProgress', _deep(qos.EVENT, 1000)),

@@ -204,6 +204,20 @@ def test_the_stop_button_for_all_cancels_every_call():
     assert [c.call_id for c in of(out, effects.CancelCall)] == [call.call_id]
 
 
+def test_the_button_of_one_call_cancels_that_one_and_nothing_else():
+    world = World()
+    call = drive(world)
+    out = world.step(events.CancelRequested, call_id=call.call_id, reason='button')
+    assert [c.call_id for c in of(out, effects.CancelCall)] == [call.call_id]
+    assert not of(out, effects.Interrupt), 'what is said goes on'
+    assert not of(world.step(events.CancelRequested, call_id=call.call_id), effects.CancelCall)
+    out = world.step(events.CancelRequested, call_id='c99')
+    assert [type(e) for e in out] == [effects.Ignored]
+    world.step(events.CallEnded, call_id=call.call_id, status='cancelled')
+    assert world.ledger[-1].status == 'cancelled'
+    assert world.kinds()[-2:] == ['retract', 'result'], 'nothing is owed to the person'
+
+
 # -- the gate -------------------------------------------------------------------------------------
 def test_a_read_only_call_runs_at_once_and_its_commit_stands_first():
     world = World()
