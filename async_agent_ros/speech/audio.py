@@ -60,12 +60,12 @@ def resample(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
 class Resampler:
     """Streaming rate conversion of int16 mono; the same rate passes through untouched."""
 
-    def __init__(self, from_rate: int, to_rate: int = RATE):
+    def __init__(self, from_rate: int, to_rate: int = RATE, *, quality: str = 'MQ'):
         self.from_rate, self.to_rate = from_rate, to_rate
         self._stream: Optional[object] = None
         if from_rate != to_rate:
             self._stream = _soxr(from_rate).ResampleStream(
-                from_rate, to_rate, 1, dtype='int16', quality='MQ')
+                from_rate, to_rate, 1, dtype='int16', quality=quality)
 
     def __call__(self, samples: np.ndarray, last: bool = False) -> np.ndarray:
         """Convert the next stretch; `last` gives out what the filter still holds."""

@@ -18,7 +18,9 @@ Seconds the encoder looks at. Whisper was trained on 30 s, but CTranslate2 takes
 third of the time with the same errors; from 8 s down it begins to repeat itself.
 """
 _FULL_WINDOW_S = 30.0
-_PIECE_S = 9.0
+PIECE_S = 9.0
+"""Longer speech is recognised in pieces, so that one fits the window with a margin."""
+
 _MIN_PIECE_S = 5.0
 _HOP = 160
 
@@ -103,15 +105,31 @@ def repeats(text: str) -> bool:
                for n in range(3, len(words) // 2 + 1) for i in range(len(words) - 2 * n + 1))
 
 
+def is_phantom(text: str) -> bool:
+    """Return whether the text is one that recognisers invent; people say some of them too."""
+    plain = ' '.join(re.findall(r"[\w']+", text.lower()))
+    return not plain or bool(_PHANTOMS.fullmatch(plain))
+
+
+def cut_at_pause(samples: np.ndarray) -> int:
+    """
+    Return where to cut speech that is longer than PIECE_S: the quietest place in reach.
+
+    0 when it is not longer.
+    """
+    longest, shortest = int(PIECE_S * RATE), int(_MIN_PIECE_S * RATE)
+    if len(samples) <= longest:
+        return 0
+    width = RATE // 10
+    stretch = to_float(samples[shortest:longest])
+    frames = stretch[:len(stretch) // width * width].reshape(-1, width)
+    return shortest + int(np.argmin((frames ** 2).sum(axis=1))) * width + width // 2
+
+
 def split_long(samples: np.ndarray) -> List[np.ndarray]:
-    """Cut float samples into pieces that fit the window, each at the quietest place in reach."""
+    """Cut samples into pieces that fit the window, each at the quietest place in reach."""
     pieces = []
-    longest, shortest = int(_PIECE_S * RATE), int(_MIN_PIECE_S * RATE)
-    while len(samples) > longest:
-        width = RATE // 10
-        stretch = samples[shortest:longest]
-        frames = stretch[:len(stretch) // width * width].reshape(-1, width)
-        at = shortest + int(np.argmin((frames ** 2).sum(axis=1))) * width + width // 2
+    while at := cut_at_pause(samples):
         pieces.append(samples[:at])
         samples = samples[at:]
     pieces.append(samples)

@@ -116,6 +116,8 @@ class Segmenter:
 
     def __init__(self, settings: VadSettings):
         self.settings = settings
+        self.end_silence_s = settings.end_silence_s
+        """Silence that ends the utterance: what was said may change it from frame to frame."""
         self._at = 0
         self.reset(0)
 
@@ -162,7 +164,7 @@ class Segmenter:
         if probability >= settings.offset_threshold:
             self._end, self._lulled = self._at, False
         silence = self._at - self._end
-        if silence >= settings.end_silence_s * RATE:
+        if silence >= self.end_silence_s * RATE:
             changes.append(self._close(split=False))
         elif self._at - self._onset >= settings.max_utterance_s * RATE:
             changes.append(self._close(split=True))

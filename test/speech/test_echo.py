@@ -1,0 +1,166 @@
+"""The robot's own voice in the microphone: muted, and people who speak over it are not."""
+import importlib.util
+
+from async_agent_ros.speech.audio import AudioError, Block, NS_PER_S, RATE, resample
+from async_agent_ros.speech.echo import EchoPath, make_canceller, TAIL_S, WebRtcCanceller
+from async_agent_ros.speech.echo_search import FRAME
+from async_agent_ros.speech.person import Person
+from async_agent_ros.speech.reference import Reference
+from async_agent_ros.speech.vad import Onset, SileroVad, SpeechDetector, VadSettings
+import numpy as np
+import pytest
+
+KINDS = ['gate', pytest.param('aec', marks=pytest.mark.skipif(
+    importlib.util.find_spec('livekit') is None, reason='needs the extra `echo`'))]
+ROBOT_RATE = 22_050
+OVER_S = 6.0
+"""When the person begins to speak over the robot."""
+
+
+@pytest.fixture(scope='module')
+def voices():
+    pytest.importorskip('hibari')
+    robot = Person(rate=0.9).say('I am on my way to the kitchen and I look for the red cup there. '
+                                 'Then I bring it to you, as fast as I can, because the floor is '
+                                 'free and the battery is full. I will tell you.')
+    return robot[:10 * RATE], Person(rate=1.1).say('Wait a moment please.')
+
+
+@pytest.fixture(scope='module')
+def vad():
+    pytest.importorskip('faster_whisper')
+    vad = SileroVad()
+    vad.load()
+    return vad
+
+
+def room(rng):
+    """Return the answer of a room that rings a little."""
+    answer = rng.normal(0, 0.1, RATE // 10) * np.exp(-np.arange(RATE // 10) / 400.0)
+    answer[0] = 1.0
+    return answer / np.sqrt((answer ** 2).sum())
+
+
+def hear(vad, kind, robot, person, *, delay_ms, level_db, noise=15.0):
+    """Play the robot into the microphone; return what voice activity finds, in seconds."""
+    rng = np.random.default_rng(2)
+    echo = np.convolve(robot * 10.0 ** (level_db / 20.0), room(rng))[:len(robot)]
+    mic = np.concatenate([np.zeros(delay_ms * RATE // 1000), echo])[:len(robot)]
+    mic += rng.normal(0.0, noise, len(mic))
+    if person is not None:
+        at = int(OVER_S * RATE)
+        mic[at:at + len(person)] += person
+    mic = np.clip(mic, -32767, 32767).astype(np.int16)
+    reference = Reference()
+    played = resample(robot, RATE, ROBOT_RATE)
+    path = EchoPath(make_canceller(kind), reference)
+    vad.reset()
+    detector = SpeechDetector(VadSettings(), vad)
+    found, base_ns = [], 50 * NS_PER_S
+    for number, at in enumerate(range(0, len(mic) - 160, 160)):
+        stamp_ns = base_ns + number * NS_PER_S // 100
+        # As tts does it: a block is published when it becomes audible.
+        first, end = at * ROBOT_RATE // RATE, (at + 160) * ROBOT_RATE // RATE
+        reference.add(played[first:end], rate=ROBOT_RATE, first_sample=first, stamp_ns=stamp_ns)
+        block = path.process(Block(mic[at:at + 160], at, stamp_ns))
+        if block is not None:
+            found += [(type(c), c.onset / RATE, c.known / RATE) for c in detector.feed(block)]
+    path.close()
+    return found
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('delay_ms, level_db', [(20, -6), (60, -30), (120, -15), (300, -6)])
+def test_the_robot_does_not_hear_itself(vad, voices, kind, delay_ms, level_db):
+    found = hear(vad, kind, voices[0], None, delay_ms=delay_ms, level_db=level_db)
+    assert not [c for c in found if c[0] is Onset]
+
+
+def test_without_it_the_robot_would(vad, voices):
+    reference = Reference()    # nothing is told of what is played
+    robot = voices[0][:3 * RATE]
+    path = EchoPath(make_canceller('gate'), reference)
+    vad.reset()
+    detector = SpeechDetector(VadSettings(), vad)
+    changes = detector.feed(path.process(Block((robot * 0.2).astype(np.int16), 0, NS_PER_S)))
+    assert any(isinstance(c, Onset) for c in changes)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('delay_ms, level_db', [(20, -30), (120, -20), (300, -15)])
+def test_a_person_over_the_robot_is_heard(vad, voices, kind, delay_ms, level_db):
+    robot, person = voices
+    begin = OVER_S + np.flatnonzero(abs(person) > 300)[0] / RATE
+    onsets = [c for c in hear(vad, kind, robot, person, delay_ms=delay_ms, level_db=level_db)
+              if c[0] is Onset]
+    assert onsets and begin - 0.1 < onsets[0][1] < begin + 0.5
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_with_a_headset_a_person_is_heard_too(vad, voices, kind):
+    robot, person = voices
+    onsets = [c for c in hear(vad, kind, robot, person, delay_ms=0, level_db=-200)
+              if c[0] is Onset]
+    assert onsets and OVER_S - 0.1 < onsets[0][1] < OVER_S + 0.8
+
+
+def test_while_the_robot_is_silent_every_sample_passes():
+    path = EchoPath(make_canceller('gate'), Reference())
+    samples = np.random.default_rng(0).integers(-3000, 3000, 4000).astype(np.int16)
+    blocks = [path.process(Block(samples[at:at + 250], at, at * NS_PER_S // RATE))
+              for at in range(0, 4000, 250)]
+    assert (np.concatenate([b.samples for b in blocks]) == samples).all()
+    assert not path.active
+
+
+def test_blocks_of_any_length_keep_their_place_and_time():
+    reference = Reference()
+    reference.add(np.full(RATE, 900, np.int16), rate=RATE, first_sample=0, stamp_ns=NS_PER_S)
+    path = EchoPath(make_canceller('gate'), reference)
+    at, got = 700, []
+    for size in (100, 320, 7, 500, 161):
+        block = path.process(Block(np.zeros(size, np.int16), at,
+                                   NS_PER_S + at * NS_PER_S // RATE))
+        at += size
+        got += [block] if block is not None else []
+    assert got[0].first_sample == 700 and path.active
+    for before, after in zip(got, got[1:]):
+        assert after.first_sample == before.first_sample + len(before.samples)
+    for block in got:
+        assert block.stamp_ns == pytest.approx(
+            NS_PER_S + block.first_sample * NS_PER_S // RATE, abs=1000)
+        assert len(block.samples) % FRAME == 0
+    jumped = path.process(Block(np.zeros(320, np.int16), 90_000, 2 * NS_PER_S))
+    assert jumped.first_sample == 90_000
+
+
+def test_the_reference_is_found_by_time():
+    reference = Reference(keep_s=1.0)
+    for number in range(200):
+        reference.add(np.full(160, number, np.int16), rate=RATE, first_sample=number * 160,
+                      stamp_ns=number * 10_000_000 + (number % 3) * 1_000_000)
+    assert (reference.window(1_500_000_000, 320) == np.repeat([150, 151], 160)).all()
+    assert not reference.window(100_000_000, 320).any()    # forgotten
+    # A pause of the robot is silence, not the end of what came before.
+    reference.add(np.full(160, 77, np.int16), rate=RATE, first_sample=200 * 160,
+                  stamp_ns=2_300_000_000)
+    assert reference.window(2_200_000_000, 1760)[-160:].tolist() == [77] * 160
+    assert not reference.window(2_200_000_000, 1600).any()
+    assert reference.audible(2_300_000_000, 0.1)
+    assert not reference.audible(2_400_000_000 + int(TAIL_S * NS_PER_S), TAIL_S)
+    with pytest.raises(AudioError, match='4000 to 384000'):
+        reference.add(np.zeros(10, np.int16), rate=0, first_sample=0, stamp_ns=0)
+
+
+def test_kinds():
+    assert make_canceller('off') is None and make_canceller('gate').name == 'gate'
+    assert make_canceller('auto').name in ('aec', 'gate')
+
+
+def test_what_is_missing_is_said_with_the_remedy(monkeypatch):
+    monkeypatch.setitem(__import__('sys').modules, 'livekit', None)
+    with pytest.raises(AudioError, match=r'async_agent_ros\[echo\]'):
+        WebRtcCanceller()
+    with pytest.raises(AudioError, match='livekit'):
+        make_canceller('aec')
+    assert make_canceller('auto').name == 'gate'
