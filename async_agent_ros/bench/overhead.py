@@ -3,7 +3,8 @@ What the agent adds apart from the models: latencies between its parts, CPU and 
 
 Real processes over DDS; a script of a few lines takes the place of the language model. The
 latencies of text and calls are taken without a voice, so that synthesis does not use the cores
-meanwhile; those of interruptions with the real one.
+meanwhile; those of interruptions with the real one. The part `bare` is the floor below them: one
+hop of a message and one acceptance of a goal between two processes of rclpy and nothing else.
 """
 import math
 from pathlib import Path
@@ -18,7 +19,7 @@ from async_agent_ros.bench.common.agent import MeasuredAgent
 from async_agent_ros.bench.common.processes import Quiet, session_cpu_s, session_memory_mb
 
 BENCH = 'overhead'
-PARTS = ('text', 'call', 'interrupt', 'idle')
+PARTS = ('bare', 'text', 'call', 'interrupt', 'idle')
 NAMESPACE = '/agent'
 TOOL = 'get_battery'
 VOICE, RECOGNISER = 'piper-joe', 'whisper-tiny.en'
@@ -27,6 +28,9 @@ WARM_UP = 5
 
 SETTLE_S = 10.0
 """Before the idle agent is watched: the voice and the recogniser warm up after they are loaded."""
+
+TOKENS_PER_S = 50.0
+"""Pace of a call's output, that of a fast model: no model ends in the instant of its call."""
 
 SCRIPT = f"""\
 fallback: I only follow the script of a benchmark.
@@ -79,6 +83,10 @@ def run(args) -> List[rows.Row]:
     if args.n < 1 or args.idle_s <= 0.0:
         raise OverheadError('--n and --idle-s must be above zero')
     found: List[rows.Row] = []
+    if 'bare' in only:
+        from async_agent_ros.bench.common import bare
+        for metric, values in bare.measure(args.n).items():
+            found.append(rows.distribution(BENCH, metric, 'bare rclpy', 'all', 'ms', values))
     if {'text', 'call'} & set(only):
         found += _typed(args, only)
     if {'interrupt', 'idle'} & set(only):
@@ -89,9 +97,9 @@ def run(args) -> List[rows.Row]:
 
 
 # -- bring-up -------------------------------------------------------------------------------------
-def _with_script(folder: Path) -> Dict[str, Dict[str, Any]]:
+def _with_script(folder: Path, tokens_per_s: float = 0.0) -> Dict[str, Dict[str, Any]]:
     script = folder / 'script.yaml'
-    script.write_text(SCRIPT, encoding='utf-8')
+    script.write_text(f'tokens_per_s: {tokens_per_s}\n{SCRIPT}', encoding='utf-8')
     return {'dispatcher': {'script': str(script)}}
 
 
@@ -151,34 +159,35 @@ class _Scene:
 # -- text and calls -------------------------------------------------------------------------------
 def _typed(args, only) -> List[rows.Row]:
     found: List[rows.Row] = []
-    with _Scene('text', _with_script, voice=True, args=args) as scene:
-        probe = scene.probe
-
-        def text_turn(number: int) -> Dict[str, float]:
-            asked_ns = probe.say(f'text {number}')
-            probe.until('an answer', lambda: probe.says_ns and probe.idle and probe.goals_ns
-                        and probe.fed_back('first_token'))
-            return {'text_to_generate_ms': (max(probe.goals_ns) - asked_ns) / 1e6,
-                    'token_to_tts_ms':
-                    (probe.says_ns[0] - probe.fed_back('first_token')[0]) / 1e6}
-
-        def call_turn(number: int) -> Dict[str, float]:
-            probe.say(f'call {number}')
-            probe.until('a call that ends', lambda: {'accepted', 'ended'}
-                        <= {e.event for e in probe.call_events} and probe.fed_back('call'))
-            accepted = next(e for e in probe.call_events if e.event == 'accepted')
-            # The generation that would tell the result, and has nothing to say.
-            probe.until('the end of the turn', lambda: len(probe.goals_ns) > 1 and probe.idle)
-            return {'call_to_accepted_ms':
-                    (accepted.stamp.sec * 10**9 + accepted.stamp.nanosec
-                     - probe.fed_back('call')[0]) / 1e6}
-
-        for part, workload, turn in (('text', 'short answer', text_turn),
-                                     ('call', TOOL, call_turn)):
-            if part in only:
-                for metric, samples in scene.samples(part, turn).items():
-                    found += _latency(metric, workload, samples)
+    for part, workload, turn, tokens_per_s in (('text', 'short answer', _text_turn, 0.0),
+                                               ('call', TOOL, _call_turn, TOKENS_PER_S)):
+        if part not in only:
+            continue
+        with _Scene('text', lambda folder: _with_script(folder, tokens_per_s), voice=True,
+                    args=args) as scene:
+            for metric, samples in scene.samples(
+                    part, lambda number: turn(scene.probe, number)).items():
+                found += _latency(metric, workload, samples)
     return found
+
+
+def _text_turn(probe, number: int) -> Dict[str, float]:
+    asked_ns = probe.say(f'text {number}')
+    probe.until('an answer', lambda: probe.says_ns and probe.idle and probe.goals_ns
+                and probe.fed_back('first_token'))
+    return {'text_to_generate_ms': (max(probe.goals_ns) - asked_ns) / 1e6,
+            'token_to_tts_ms': (probe.says_ns[0] - probe.fed_back('first_token')[0]) / 1e6}
+
+
+def _call_turn(probe, number: int) -> Dict[str, float]:
+    from async_agent_ros.nodes.node_base import to_ns
+    probe.say(f'call {number}')
+    probe.until('a call that ends', lambda: {'accepted', 'ended'}
+                <= {e.event for e in probe.call_events} and probe.fed_back('call'))
+    accepted = next(e for e in probe.call_events if e.event == 'accepted')
+    # The generation that would tell the result, and has nothing to say.
+    probe.until('the end of the turn', lambda: len(probe.goals_ns) > 1 and probe.idle)
+    return {'call_to_accepted_ms': (to_ns(accepted.stamp) - probe.fed_back('call')[0]) / 1e6}
 
 
 def _latency(metric: str, workload: str, samples: List[Sample]) -> List[rows.Row]:

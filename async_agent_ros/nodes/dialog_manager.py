@@ -34,6 +34,15 @@ MOST_ENTRIES = 1000
 """Entries in one answer of get_ledger when the request does not say."""
 
 
+_URGENT = {effects.Interrupt: 0, effects.Execute: 1, effects.CancelCall: 1, effects.Say: 1,
+           effects.Generate: 1}
+
+
+def _urgency(effect: effects.Effect) -> int:
+    """Order the effects of a step: what somebody waits for before what is only looked at."""
+    return _URGENT.get(type(effect), 2)
+
+
 class DialogManager(Node):
     """Feeds the kernel events in priority order and carries out its effects."""
 
@@ -55,7 +64,7 @@ class DialogManager(Node):
         self._turn_ids = {}
         self._open_journal(Path(ledger_dir or '~/.local/state/async_agent_ros').expanduser(),
                            resume, sync)
-        self._work = self.create_guard_condition(self._drain)
+        self._draining = False
         self._timer_queue = TimerQueue(
             self, lambda t: self.post(events.TimerFired(self._now(), timer_id=t)))
         self._servers = ToolServers(self.post, self._now, self.get_logger().warning)
@@ -69,11 +78,17 @@ class DialogManager(Node):
         self._diagnostics = node_base.Diagnostics(self, self._status)
         self.post(events.Started(self._now(), session=self._session,
                                  settings=self._settings.to_json()))
+        # There is no executor yet that could take it.
+        self._beginning = self.create_timer(0.0, self._begin)
 
     def _now(self) -> int:
         return now_ns(self)
 
     # -- start and end ----------------------------------------------------------------------------
+    def _begin(self) -> None:
+        self.destroy_timer(self._beginning)
+        self._drain()
+
     def _open_journal(self, directory: Path, resume: str, sync: bool) -> None:
         last = journal.latest(directory) if resume != 'never' else None
         ledger = Ledger()
@@ -187,9 +202,13 @@ class DialogManager(Node):
     def post(self, event: events.Event) -> None:
         """Queue an event; the kernel takes the highest priority first, then the oldest."""
         heapq.heappush(self._queue, (event.PRIORITY, next(self._order), event))
-        self._work.trigger()
+        if not self._draining and self.executor is not None:
+            # A task comes after what already waits: all of that is queued by priority first.
+            self._draining = True
+            self.executor.create_task(self._drain)
 
     def _drain(self) -> None:
+        self._draining = False
         while self._queue:
             self._step(heapq.heappop(self._queue)[2])
 
@@ -198,7 +217,7 @@ class DialogManager(Node):
         entries = [e.entry for e in out if isinstance(e, effects.Append)]
         # Write ahead: nothing of this step is seen or done before it stands on the disk.
         durable = self._journal.write(self._index, event, entries)
-        for effect in out:
+        for effect in sorted(out, key=_urgency):
             self._carry_out(effect, durable)
         # Recorders come last: publishing can cost milliseconds where the reader takes the core.
         self._event_pub.publish(convert.event_to_msg(event, self._session, self._index, entries))

@@ -24,7 +24,7 @@ from async_agent_ros.nodes.generation import EngineSlot, Generation, InstanceWor
 from async_agent_ros.nodes.ledger_mirror import LedgerMirror
 from async_agent_ros.tools.executor import CallExecutor
 
-RESULT_TIMEOUT_S = 5
+RESULT_TIMEOUT_S = 1
 """Results are kept so long: every goal that is kept makes the action server slower."""
 
 OWN_PROMPT = 'the one of the package'
@@ -47,13 +47,14 @@ class DispatcherNode(LifecycleNode):
             Interrupt, 'interrupt', self._on_interrupt, qos.COMMAND,
             callback_group=MutuallyExclusiveCallbackGroup(),
             qos_overriding_options=qos.OVERRIDABLE)
-        self._mirror = LedgerMirror(self, on_session=self._on_session)
         self._events = self.create_publisher(
             CallEvent, 'call_event', qos.EVENT_ALIVE, qos_overriding_options=qos.OVERRIDABLE)
         self._calls = CallExecutor(self, self._events.publish)
         self._commands = self.create_subscription(
             CallCommand, 'call_command', self._calls.handle, qos.COMMAND,
             qos_overriding_options=qos.OVERRIDABLE)
+        # After the commands: rclpy takes what is ready in the order of creation.
+        self._mirror = LedgerMirror(self, on_session=self._on_session)
         self._server = ActionServer(
             self, Generate, 'generate', execute_callback=self._send_result,
             goal_callback=lambda goal: GoalResponse.ACCEPT,

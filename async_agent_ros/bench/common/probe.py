@@ -12,7 +12,6 @@ from typing import Callable, Optional, Tuple
 from action_msgs.msg import GoalStatusArray
 import numpy as np
 import rclpy
-from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_action_status_default
 from rclpy.signals import SignalHandlerOptions
@@ -46,7 +45,6 @@ class Probe:
         self.text_in = node.create_publisher(String, 'text_in', qos.EVENT)
         self.interrupt_request = node.create_publisher(
             Interrupt, 'interrupt_request', qos.COMMAND)
-        self.generate = ActionClient(node, Generate, 'generate')
         self.tools = set()
         self.state: Optional[AgentState] = None
         self.forget()
@@ -156,7 +154,8 @@ class Probe:
         count = self.node.count_subscribers
         there = {
             'dialog_manager': self.text_in.get_subscription_count() and self.state is not None,
-            'dispatcher': self.generate.server_is_ready()
+            'dispatcher': self.node.count_publishers(
+                self.node.resolve_topic_name('generate/_action/feedback'))
             and count(self.node.resolve_topic_name('call_command')),
             f'the tool {tool}': not tool or any(f'"{tool}"' in text for text in self.tools)}
         if not self._voice:
