@@ -16,7 +16,8 @@ def add_bringup_arguments(parser) -> None:
     for argument in bringup.ARGUMENTS:
         parser.add_argument(
             '--' + argument.name.replace('_', '-'), *filter(None, [argument.alias]),
-            default=argument.default, choices=argument.choices or None, help=argument.description.replace('%', '%%')
+            default=argument.default, choices=argument.choices or None,
+            help=argument.description.replace('%', '%%')
             + (f' (default: {argument.default})' if argument.default else ''))
 
 

@@ -6,7 +6,10 @@ from rclpy.action import get_action_names_and_types
 from async_agent_ros.tools.bridge import interfaces
 from async_agent_ros.tools.bridge.action_tool import ActionTool
 from async_agent_ros.tools.bridge.config import Entry
+from async_agent_ros.tools.bridge.publish_tool import PublishTool
+from async_agent_ros.tools.bridge.service_tool import ServiceTool
 from async_agent_ros.tools.bridge.tool import BridgedTool
+from async_agent_ros.tools.bridge.topic_tools import ListenTool
 from async_agent_ros.tools.bridge.values import Surroundings
 
 
@@ -42,4 +45,6 @@ def make_tool(entry: Entry, surroundings: Surroundings,
                                             'on the graph: name one with type:')
         name = there[0]
     cls = interfaces.load(name, entry.kind)
-    return ActionTool(entry, cls, surroundings)
+    make = {'action': ActionTool, 'service': ServiceTool, 'latest': ListenTool,
+            'next': ListenTool, 'publish': PublishTool}[entry.mode or entry.kind]
+    return make(entry, cls, surroundings)

@@ -1,6 +1,5 @@
 """Servers of a robot that knows nothing of this project: plain rclpy, in a process of its own."""
 import sys
-import threading
 import time
 
 from geometry_msgs.msg import Twist
@@ -16,27 +15,15 @@ from std_srvs.srv import SetBool
 from test_msgs.action import Fibonacci
 
 
-class Robot:
-    """An action with feedback, a service, and topics of all kinds."""
+class Mortal:
+    """An action with feedback."""
 
-    def __init__(self):
+    def __init__(self, action):
         self.node = rclpy.create_node('robot')
-        group = ReentrantCallbackGroup()
-        self.release = threading.Event()
+        self.group = ReentrantCallbackGroup()
         self.action = ActionServer(
-            self.node, Fibonacci, '/fibonacci', self.execute, callback_group=group,
+            self.node, Fibonacci, action, self.execute, callback_group=self.group,
             cancel_callback=lambda _: CancelResponse.ACCEPT)
-        self.node.create_service(SetBool, '/light', self.light, callback_group=group)
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self.battery = self.node.create_publisher(BatteryState, '/battery', latched)
-        self.battery.publish(BatteryState(percentage=0.5, temperature=float('nan'), voltage=24.1,
-                                          power_supply_status=2))
-        self.odometry = self.node.create_publisher(Odometry, '/odom', qos_profile_sensor_data)
-        self.image = self.node.create_publisher(Image, '/image', qos_profile_sensor_data)
-        self.heard = self.node.create_publisher(String, '/heard', 10)
-        self.node.create_subscription(Twist, '/cmd_vel', self.on_twist, 10, callback_group=group)
-        self.node.create_timer(0.05, self.tick, callback_group=group)
-        self.twists = []
 
     def execute(self, goal):
         """Order n: n terms. -1: aborts. 1000: until it is cancelled. 99: ignores every cancel."""
@@ -62,6 +49,25 @@ class Robot:
         goal.succeed()
         return result
 
+
+class Robot(Mortal):
+    """The same, a service, and topics of all kinds."""
+
+    def __init__(self):
+        super().__init__('/fibonacci')
+        group = self.group
+        self.node.create_service(SetBool, '/light', self.light, callback_group=group)
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self.battery = self.node.create_publisher(BatteryState, '/battery', latched)
+        self.battery.publish(BatteryState(percentage=0.5, temperature=float('nan'), voltage=24.1,
+                                          power_supply_status=2))
+        self.odometry = self.node.create_publisher(Odometry, '/odom', qos_profile_sensor_data)
+        self.image = self.node.create_publisher(Image, '/image', qos_profile_sensor_data)
+        self.heard = self.node.create_publisher(String, '/heard', 10)
+        self.node.create_subscription(Twist, '/cmd_vel', self.on_twist, 10, callback_group=group)
+        self.node.create_timer(0.05, self.tick, callback_group=group)
+        self.twists = []
+
     def light(self, request, response):
         response.success = request.data
         response.message = 'the light is on' if request.data else 'the bulb is loose'
@@ -83,7 +89,10 @@ class Robot:
 
 if __name__ == '__main__':
     rclpy.init()
-    robot = Robot()
+    if len(sys.argv) > 1:
+        robot = Mortal(sys.argv[1])
+    else:
+        robot = Robot()
     executor = MultiThreadedExecutor(4)
     executor.add_node(robot.node)
     print('ready', flush=True)

@@ -78,6 +78,88 @@ def test_arguments_that_do_not_fit_never_leave(client):
     assert event.error_msg == 'n: must be a whole number'
 
 
-def test_an_absent_server_is_named(client):
-    event, _ = call(client, 'a6', 'nobody')
-    assert event.error_code == Error.SERVER_UNAVAILABLE and '/nobody' in event.error_msg
+def test_a_server_that_dies_loses_the_goal(client):
+    with process(FOREIGN, '/mortal') as mortal:
+        assert 'ready' in mortal.stdout.readline()
+        order(client, 'a7', 'mortal', {'order': 1000})
+        wait_for(lambda: client.of('a7', CallEvent.FEEDBACK), 20.0)
+        mortal.terminate()
+        event = client.end_of('a7', 30.0)
+    assert event.error_code == Error.LOST and '/mortal vanished' in event.error_msg
+
+
+def test_a_service_answers_and_its_false_is_a_failure(client):
+    event, result = call(client, 's1', 'switch_light', {'on': True})
+    assert event.status == 'succeeded', event.error_msg
+    assert result == {'success': True, 'message': 'the light is on'}
+    event, result = call(client, 's2', 'switch_light', {'on': False})
+    assert (event.status, event.error_msg) == ('failed', 'the bulb is loose')
+    assert result['success'] is False
+
+
+def test_the_latest_message_of_a_latched_topic(client):
+    event, result = call(client, 't1', 'get_battery')
+    assert event.status == 'succeeded', event.error_msg
+    assert result['percentage'] == 0.5 and result['voltage'] == 24.1
+    assert result['temperature'] == 'nan' and result['power_supply_status'] == 'DISCHARGING'
+    assert result['age_s'] > 0.0 and 'cell_voltage' not in result and 'frame' not in result
+
+
+def test_the_latest_message_of_a_best_effort_topic_as_people_say_it(client):
+    event, result = call(client, 't2', 'get_pose')
+    assert event.status == 'succeeded', event.error_msg
+    assert result.pop('age_s') < 20.0
+    assert result == {'frame': 'odom', 'twist': {'x': 0.0}, 'pose': {
+        'x': 1.5, 'y': 0.0, 'z': 0.0, 'yaw': 1.570796, 'yaw_deg': 90.0}}
+
+
+def test_an_image_is_summarised(client):
+    event, result = call(client, 't3', 'look')
+    assert event.status == 'succeeded', event.error_msg
+    assert result['width'] == 320 and result['data'] == {
+        'length': 230400, 'note': 'summarised: 230400 bytes are not shown'}
+    assert len(event.result_json) < 400
+
+
+def test_publishing_for_a_while_ends_with_zero_and_the_next_message_is_awaited(client):
+    order(client, 't4', 'next_word')
+    client.running('t4')
+    event, result = call(client, 't5', 'drive', {'speed': 0.25, 'duration_s': 0.3})
+    assert event.status == 'succeeded', event.error_msg
+    assert result == {'published': 6}
+    heard = json.loads(client.end_of('t4', 20.0).result_json)
+    assert heard['data'].startswith('0.25')
+
+    def last_word():
+        number = len(client.events)
+        return json.loads(call(client, f't6 {number}', 'last_word')[0].result_json)['data']
+    wait_for(lambda: last_word().endswith('0.25 0.0'), 20.0, 'the zero message')
+    event, _ = call(client, 't7', 'drive', {'speed': 3.0, 'duration_s': 0.3})
+    assert event.error_msg == 'speed: must be at most 0.5, not 3.0'
+    event, _ = call(client, 't8', 'drive', {'speed': 0.1, 'duration_s': 90})
+    assert event.error_msg == 'duration_s: must be a number of seconds, 0 to 60'
+
+
+def test_a_cancelled_drive_stops(client):
+    order(client, 't9', 'drive', {'speed': 0.125, 'duration_s': 60})
+    wait_for(lambda: client.of('t9', CallEvent.FEEDBACK), 20.0)
+    client.cancel('t9', 'drive', server='bridge')
+    event = client.end_of('t9', 20.0)
+    assert (event.status, event.error_msg) == ('cancelled', 'cancelled on request, stopped')
+    assert json.loads(event.result_json)['published'] > 0
+
+
+def test_what_is_not_there_is_named(client):
+    for name, arguments in (('nobody', {}), ('absent_service', {}), ('silent_topic', {}),
+                            ('shout', {'data': 'ho'})):
+        order(client, f'n {name}', name, arguments)
+    messages = {}
+    for name in ('nobody', 'absent_service', 'silent_topic', 'shout'):
+        event = client.end_of(f'n {name}', 20.0)
+        assert event.error_code == Error.SERVER_UNAVAILABLE
+        messages[name] = event.error_msg
+    assert messages == {
+        'nobody': 'no action server answers on /nobody: is its node running, and active?',
+        'absent_service': 'no server answers on the service /absent: is its node running?',
+        'silent_topic': 'nobody publishes /silent: is its node running?',
+        'shout': 'nobody subscribes to /nobody_hears: is its node running?'}
