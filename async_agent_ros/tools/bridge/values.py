@@ -124,7 +124,7 @@ class Real(Shape):
             raise FieldError(path, 'is too large a number') from None
         if self.single and math.isfinite(value) and abs(value) > 3.402823466e38:
             raise FieldError(path, 'is too large a number for 32 bits')
-        return value
+        return float(numpy.float32(value)) if self.single else value
 
     def to_json(self, value):
         value = float(value)

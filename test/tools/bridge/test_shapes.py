@@ -8,6 +8,7 @@ from hypothesis import given, settings, strategies as st
 import jsonschema
 from nav_msgs.msg import OccupancyGrid, Odometry
 import pytest
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import BatteryState, JointState, LaserScan, PointCloud2
 from test_msgs import msg as test_msgs
 from test_msgs.action import Fibonacci, NestedMessage
@@ -206,8 +207,8 @@ def values_of(schema):
     if kind == 'integer':
         return st.integers(schema['minimum'], schema['maximum'])
     if kind == 'number':
-        return st.one_of(st.integers(-2 ** 20, 2 ** 20), st.floats(width=32, allow_nan=False),
-                         st.sampled_from(['inf', '-inf']))
+        return st.one_of(st.integers(-2 ** 20, 2 ** 20), st.floats(-1e38, 1e38),
+                         st.sampled_from(['inf', '-inf', 'nan']))
     return {'boolean': st.booleans()}[kind]
 
 
@@ -224,8 +225,10 @@ def test_json_that_fits_the_schema_comes_back_from_the_message(cls):
     def goes_round(value):
         message = shape.to_ros(value, '', NOW)
         back = shape.to_json(message)
-        assert shape.to_ros(back, '', NOW) == message
         json.dumps(back, allow_nan=False)
+        again = shape.to_ros(back, '', NOW)
+        # not ==: a NaN is not equal to itself
+        assert serialize_message(again) == serialize_message(message)
     goes_round()
 
 
