@@ -1,5 +1,7 @@
-"""`async-agent tools`: list, describe and call by hand the tools that run on the ROS graph."""
+"""`async-agent tools`: list, describe and call tools by hand; make tools of what runs."""
 import json
+import pathlib
+import re
 import sys
 import time
 from typing import Any, Dict, List, Sequence, Tuple
@@ -26,10 +28,23 @@ def add_arguments(parser) -> None:
                'async-agent tools call navigate_to \'{"place": "kitchen"}\'')
     call.add_argument('name')
     call.add_argument('arguments', nargs='*', help='key=value pairs, or one JSON object')
+    importing = actions.add_parser(
+        'import', help='write a file for the bridge that makes tools of the actions, services '
+                       'and topics that run now')
+    importing.add_argument('-o', '--output', metavar='FILE', type=pathlib.Path,
+                           help='write here instead of to the terminal')
+    importing.add_argument('--match', default='', metavar='REGEX',
+                           help='only what has a name that contains this')
+    importing.add_argument('--force', action='store_true', help='overwrite the file')
+    check = actions.add_parser('check', help='check a file for the bridge: says for each tool what '
+                                             'is wrong with it')
+    check.add_argument('file', type=pathlib.Path)
 
 
 def run(args) -> int:
     """Run the command; return its exit code."""
+    if args.action == 'check':
+        return _check(args.file)
     import rclpy
     import rclpy.executors
     context = rclpy.Context()
@@ -41,6 +56,8 @@ def run(args) -> int:
     try:
         if args.action == 'call':
             return _call(args, node, executor)
+        if args.action == 'import':
+            return _import(args, node, executor)
         catalogue = _look(args, node, executor, wanted=getattr(args, 'name', ''))
         if args.action == 'describe':
             _describe(*_find(catalogue, args))
@@ -197,3 +214,56 @@ def _call(args, node, executor) -> int:
         print(f'{event.status}: {event.error_msg} (error {event.error_code})', file=sys.stderr)
         return 1
     return 0
+
+
+def _import(args, node, executor) -> int:
+    from async_agent_ros.tools.bridge import importer
+    if args.output is not None and args.output.exists() and not args.force:
+        raise ToolsError(f'{args.output} is there already; name another file, or add --force')
+    importer.settle(node, lambda seconds: executor.spin_once(timeout_sec=seconds), args.wait)
+    try:
+        found = importer.look(node, agent=args.namespace.rstrip('/'), match=args.match)
+    except re.error as error:
+        raise ToolsError(f'--match {args.match!r} is no regular expression: {error}') from None
+    if not found:
+        print('nothing runs that could be a tool'
+              + (f' and has {args.match!r} in its name' if args.match else '')
+              + '; is the robot running, and is ROS_DOMAIN_ID the same?', file=sys.stderr)
+        return 1
+    text = importer.write(found)
+    if args.output is None:
+        print(text)
+        return 0
+    try:
+        args.output.write_text(text, encoding='utf-8')
+    except OSError as error:
+        raise ToolsError(f'cannot write {args.output}: {error.strerror}') from None
+    print(f'{args.output}: {len(found)} tools. Read it, delete what the agent shall not do, and '
+          f'start the agent with --bridge {args.output}')
+    return 0
+
+
+def _check(path) -> int:
+    from async_agent_ros.tools.bridge.bridge import make_tool, TypeUnknown
+    from async_agent_ros.tools.bridge.config import BridgeFileError, load
+    from async_agent_ros.tools.bridge.interfaces import InterfaceError
+    from async_agent_ros.tools.bridge.options import OptionError
+    from async_agent_ros.tools.bridge.values import Surroundings
+    try:
+        file = load(path)
+    except BridgeFileError as error:
+        raise ToolsError(str(error)) from None
+    problems = list(file.problems)
+    for entry in file.entries:
+        try:
+            spec = make_tool(entry, Surroundings()).spec
+        except TypeUnknown:
+            print(f'{entry.name}: {entry.what}; its type is looked up when the agent runs')
+        except (InterfaceError, OptionError, ValueError) as error:
+            problems.append(f'{path}: tool {entry.name}: {error}')
+        else:
+            arguments = ', '.join(spec.arguments_schema['properties']) or 'no arguments'
+            print(f'{entry.name}: {entry.what}, {spec.effect}; {arguments}')
+    for problem in problems:
+        print(f'refused: {problem}', file=sys.stderr)
+    return 1 if problems else 0

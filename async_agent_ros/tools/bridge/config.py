@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Mapping, Tuple
 import yaml
 
 from async_agent_ros.core.tools import NAME_PATTERN
-from async_agent_ros.core.words import Duplicates, Effect
+from async_agent_ros.core.words import Busy, Duplicates, Effect
 from async_agent_ros.tools.bridge.interfaces import KINDS
 
 MODES = ('latest', 'next', 'publish')
@@ -102,7 +102,7 @@ _PUBLISH = {'count': int, 'rate_hz': float, 'duration_s': (float, dict), 'zero_a
             'wait_s': float, 'subscribers': int}
 _QOS = {'reliability': ('reliable', 'best_effort'), 'durability': ('volatile', 'transient_local'),
         'depth': int}
-_OPTIONS = {'motion': bool, 'resources': list, 'when_busy': ('queue', 'refuse'),
+_OPTIONS = {'motion': bool, 'resources': list, 'when_busy': tuple(str(b) for b in Busy),
             'max_per_minute': float, 'duplicates': tuple(str(d) for d in Duplicates),
             'cancel_on_barge_in': bool}
 _RESULT = {'only': list, 'hidden': list, 'longest': int, 'raw': list}

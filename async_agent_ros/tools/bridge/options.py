@@ -75,7 +75,7 @@ def _apply(path, field, given):
             raise OptionError(f'{path}: flatten is for messages, this field is none')
         field.lifted = True
     if 'default' in given:
-        field.default = given['default']
+        field.default, field.required = given['default'], False
     if given.get('optional'):
         field.required = False
     if 'fixed' in given:

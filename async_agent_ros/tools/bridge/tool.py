@@ -6,7 +6,7 @@ import json
 from typing import Any, Dict
 
 from async_agent_ros.core.tools import Example, ToolSpec
-from async_agent_ros.core.words import Duplicates
+from async_agent_ros.core.words import Busy, Duplicates
 from async_agent_ros.tools.bridge.config import Entry
 from async_agent_ros.tools.bridge.options import apply_arguments, apply_result, OptionError
 from async_agent_ros.tools.bridge.options import raw_paths
@@ -71,6 +71,8 @@ class BridgedTool(Tool):
         options = dict(entry.options)
         if options.get('duplicates'):
             options['duplicates'] = Duplicates(options['duplicates'])
+        if options.get('when_busy'):
+            options['when_busy'] = Busy(options['when_busy'])
         options['resources'] = tuple(map(str, options.get('resources', ())))
         return ToolSpec(
             name=entry.name, description=entry.description or self.derived_description(),
