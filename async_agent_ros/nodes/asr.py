@@ -1,15 +1,11 @@
 """
 The robot's ears: audio becomes utterances, utterances become text.
 
-One thread reads the source and watches for speech, one recognises. Recognition begins in a short
-silence already; when the speech does not go on, the text is there as soon as the end is declared.
+One thread listens (speech/listening.py), one recognises (speech/recognition.py); this node loads,
+wires and publishes.
 """
 import os
-import queue
 import threading
-import time
-import uuid
-from dataclasses import dataclass, field
 from typing import Optional
 
 import numpy as np
@@ -18,39 +14,22 @@ from std_srvs.srv import Trigger
 
 from async_agent_ros import models
 from async_agent_ros.msg import Audio, SpeechActivity, Transcript
-from async_agent_ros.speech.audio import AudioError, RATE
+from async_agent_ros.speech import echo
+from async_agent_ros.speech.audio import AudioError
 from async_agent_ros.speech.devices import HUNG_S
-from async_agent_ros.speech.recognizer import make_recognizer, Recognition, Recognizer
-from async_agent_ros.speech.recognizer import RecognizerError
+from async_agent_ros.speech.endpointing import EndpointSettings
+from async_agent_ros.speech.listening import Listener, ListenSettings
+from async_agent_ros.speech.recognition import Job, RecognitionThread, Utterance
+from async_agent_ros.speech.recognizer import make_recognizer, Recognizer, RecognizerError
+from async_agent_ros.speech.reference import Reference
 from async_agent_ros.speech.sources import AudioSource, DeviceSource, QueueSource, WavSource
-from async_agent_ros.speech.vad import Lull, Offset, Onset, SileroVad, SpeechDetector, VadSettings
+from async_agent_ros.speech.streaming import Revision
+from async_agent_ros.speech.vad import SileroVad, VadSettings
 from . import node_base, qos
 
 SOURCES = ('device', 'topic', 'wav')
-_RETRY_S = 2.0
 _SILENT_S = 5.0
 """Of digital silence, after which the microphone is said to be muted or unplugged."""
-
-
-@dataclass
-class _Utterance:
-    utterance_id: str
-    onset_ns: int
-    lull: Optional['_Job'] = None
-
-
-@dataclass
-class _Job:
-    """Audio to recognise. A job that is not final may turn out to be too early."""
-
-    utterance: _Utterance
-    onset: int
-    end: int
-    samples: np.ndarray
-    end_ns: int = 0
-    final: bool = False
-    cancelled: bool = False
-    result: Optional[Recognition] = field(default=None, compare=False)
 
 
 class AsrNode(LifecycleNode):
@@ -59,7 +38,7 @@ class AsrNode(LifecycleNode):
     def __init__(self, **options):
         super().__init__('asr', **options)
         declare = self._declare
-        vad = VadSettings()
+        vad, endpoint, listen = VadSettings(), EndpointSettings(), ListenSettings()
         declare('autostart', True, 'configure and activate at start')
         declare('source', 'device', 'where speech comes from', choices=SOURCES)
         declare('device', '', "source device: part of the microphone's name or its index, '' the "
@@ -72,19 +51,32 @@ class AsrNode(LifecycleNode):
         declare('compute_device', 'auto', 'where the recogniser runs',
                 choices=('auto', 'cpu', 'cuda'))
         declare('threads', 2, 'threads of the recogniser', minimum=1, maximum=64)
+        declare('partials', True, 'recognise while the person speaks, and publish what is '
+                'understood so far')
+        declare('partial_period_s', listen.partial_period_s,
+                'least time between two such rounds', minimum=0.1, maximum=5.0)
         declare('onset_threshold', vad.onset_threshold,
                 'probability from which on a frame is speech', minimum=0.05, maximum=0.99)
+        declare('sure_threshold', vad.sure_threshold,
+                'probability from which on one frame starts an utterance', minimum=0.05,
+                maximum=1.0)
         declare('offset_threshold', vad.offset_threshold,
                 'probability below which a frame is silence', minimum=0.01, maximum=0.95)
-        declare('min_speech_s', vad.min_speech_s, 'shorter sounds start no utterance',
-                minimum=0.032, maximum=2.0)
-        declare('end_silence_s', vad.end_silence_s, 'silence that ends an utterance',
-                minimum=0.1, maximum=5.0)
+        declare('min_speech_s', vad.min_speech_s, 'shorter sounds start no utterance, unless a '
+                'frame is sure', minimum=0.032, maximum=2.0)
+        declare('endpoint_min_s', endpoint.min_s, 'silence that ends an utterance after a '
+                'finished sentence, or when nothing is understood', minimum=0.1, maximum=5.0)
+        declare('end_silence_s', endpoint.usual_s, 'silence that ends an utterance when its words '
+                'do not tell', minimum=0.1, maximum=5.0)
+        declare('endpoint_max_s', endpoint.max_s, 'silence that ends an utterance after words '
+                'that ask for more', minimum=0.1, maximum=10.0)
         declare('early_recognition', True, 'recognise in the silence before the end is declared')
         declare('pre_roll_s', vad.pre_roll_s, 'audio before the onset that is recognised too',
                 minimum=0.0, maximum=2.0)
         declare('max_utterance_s', vad.max_utterance_s, 'longer speech is split',
                 minimum=2.0, maximum=300.0)
+        declare('echo', 'auto', "the robot's own voice in the microphone: aec cancels, gate "
+                'mutes, auto is the best installed; a WAV file holds none', choices=echo.KINDS)
         self._recognizer: Optional[Recognizer] = None
         self._recognizer_error = ''
         self._source: Optional[AudioSource] = None
@@ -93,13 +85,13 @@ class AsrNode(LifecycleNode):
         self._vad: Optional[SileroVad] = None
         self._vad_error = ''
         self._reader: Optional[threading.Thread] = None
-        self._worker: Optional[threading.Thread] = None
+        self._listener: Optional[Listener] = None
+        self._recognition: Optional[RecognitionThread] = None
+        self._echo: Optional[echo.EchoPath] = None
+        self._echo_error = ''
+        self._reference = Reference()
         self._stop = threading.Event()
-        self._jobs: 'queue.SimpleQueue[Optional[_Job]]' = queue.SimpleQueue()
-        self._utterance: Optional[_Utterance] = None
-        self._prefix, self._number = uuid.uuid4().hex[:6], 0
-        self._counts = {'utterances': 0, 'empty': 0}
-        self._last_ms = -1.0
+        self._counts = {'utterances': 0, 'empty': 0, 'partials': 0}
         self._activity = self.create_publisher(
             SpeechActivity, 'speech_activity', qos.EVENT_ALIVE,
             qos_overriding_options=qos.OVERRIDABLE)
@@ -109,6 +101,12 @@ class AsrNode(LifecycleNode):
         if self._value('source') == 'topic':
             self._audio_sub = self.create_subscription(
                 Audio, 'audio_in', self._on_audio, qos.AUDIO,
+                qos_overriding_options=qos.OVERRIDABLE)
+        # What the robot plays, as it becomes audible: the reference of the echo.
+        self._played_sub = None
+        if self._cancels():
+            self._played_sub = self.create_subscription(
+                Audio, 'audio_out', self._on_played, qos.AUDIO,
                 qos_overriding_options=qos.OVERRIDABLE)
         self._play = self.create_service(Trigger, '~/play', self._on_play)
         self._diagnostics = node_base.Diagnostics(self, self._status)
@@ -121,6 +119,9 @@ class AsrNode(LifecycleNode):
 
     def _now_ns(self) -> int:
         return node_base.now_ns(self)
+
+    def _cancels(self) -> bool:
+        return self._value('echo') != 'off' and self._value('source') != 'wav'
 
     # -- lifecycle -------------------------------------------------------------------------
 
@@ -148,14 +149,18 @@ class AsrNode(LifecycleNode):
     def on_activate(self, state) -> TransitionCallbackReturn:
         """Begin to listen."""
         self._source = self._make_source()
+        self._echo = self._make_echo()
         self._stop = threading.Event()
-        self._jobs = queue.SimpleQueue()
-        self._worker = threading.Thread(
-            target=self._recognise, args=(self._jobs,), name='recognition', daemon=True)
-        self._worker.start()
+        self._recognition = RecognitionThread(
+            self._recognizer, self._on_revision, self._on_recognition)
+        self._recognition.start()
         if self._vad is not None:
+            self._listener = Listener(
+                self._settings(), self._vad, self._recognition, clock=self._now_ns,
+                echo=self._echo, on_started=self._on_started, on_stopped=self._on_stopped,
+                on_source=self._on_source, on_read=self._watch_silence)
             self._reader = threading.Thread(
-                target=self._listen, args=(self._source, self._stop), name='listening',
+                target=self._listener.run, args=(self._source, self._stop), name='listening',
                 daemon=True)
             self._reader.start()
         return super().on_activate(state)
@@ -183,9 +188,10 @@ class AsrNode(LifecycleNode):
         self._source.close()
         if self._reader is not None:
             self._reader.join(timeout=3.0)
-        self._jobs.put(None)
-        self._worker.join(timeout=5.0)
-        self._source = self._reader = self._worker = None
+        self._recognition.stop()
+        if self._echo is not None:
+            self._echo.close()
+        self._source = self._reader = self._listener = self._recognition = self._echo = None
 
     def _free(self):
         if self._recognizer is not None:
@@ -201,6 +207,34 @@ class AsrNode(LifecycleNode):
                              play_at_start=self._value('wav_at_start'))
         return DeviceSource(self._value('device'), clock=self._now_ns)
 
+    def _make_echo(self) -> Optional[echo.EchoPath]:
+        self._echo_error = ''
+        if not self._cancels():
+            return None
+        try:
+            canceller = echo.make_canceller(self._value('echo'))
+        except AudioError as error:
+            self._echo_error = f'{error}. Until then its voice is muted'
+            self.get_logger().error(self._echo_error)
+            canceller = echo.make_canceller('gate')
+        return echo.EchoPath(canceller, self._reference)
+
+    def _settings(self) -> ListenSettings:
+        value = self._value
+        never_s = value('endpoint_max_s') + value('end_silence_s') + 1.0
+        return ListenSettings(
+            vad=VadSettings(
+                onset_threshold=value('onset_threshold'), sure_threshold=value('sure_threshold'),
+                offset_threshold=min(value('offset_threshold'), value('onset_threshold')),
+                min_speech_s=value('min_speech_s'), end_silence_s=value('end_silence_s'),
+                early_silence_s=(min(VadSettings().early_silence_s, value('endpoint_min_s') / 2)
+                                 if value('early_recognition') else never_s),
+                pre_roll_s=value('pre_roll_s'), max_utterance_s=value('max_utterance_s')),
+            endpoint=EndpointSettings(
+                min_s=value('endpoint_min_s'), usual_s=value('end_silence_s'),
+                max_s=value('endpoint_max_s')),
+            partials=value('partials'), partial_period_s=value('partial_period_s'))
+
     # -- callbacks -------------------------------------------------------------------------
 
     def _on_audio(self, message: Audio):
@@ -214,12 +248,21 @@ class AsrNode(LifecycleNode):
                 stamp_ns=node_base.to_ns(message.stamp))
             self._source_error = ''
         except AudioError as error:
-            self._report_source(f'block on {self._audio_sub.topic_name} dropped: {error}')
+            self._on_source(f'block on {self._audio_sub.topic_name} dropped: {error}')
         if source.skewed:
             self.get_logger().warning(
                 'the stamps of audio_in are more than 2 s off: times of arrival are used. '
                 'Synchronise the clocks (chrony), or stamp with ROS time.',
                 throttle_duration_sec=30.0)
+
+    def _on_played(self, message: Audio):
+        try:
+            self._reference.add(
+                np.frombuffer(message.data, np.int16), rate=message.sample_rate,
+                first_sample=message.first_sample, stamp_ns=node_base.to_ns(message.stamp))
+        except AudioError as error:
+            self.get_logger().error(f'block on {self._played_sub.topic_name} dropped: {error}',
+                                    throttle_duration_sec=30.0)
 
     def _on_play(self, request, response):
         if isinstance(self._source, WavSource) and not self._source_error:
@@ -231,45 +274,17 @@ class AsrNode(LifecycleNode):
                 'WAV file, and activate the node')
         return response
 
-    # -- listening -------------------------------------------------------------------------
+    # -- what is heard: called from the threads that listen and recognise ------------------
 
-    def _listen(self, source: AudioSource, stop: threading.Event):
-        detector = SpeechDetector(self._vad_settings(), self._vad)
-        while not stop.is_set():
-            try:
-                source.open()
-                if self._source_error:
-                    self.get_logger().info('the audio source is open again')
-                self._source_error = ''
-                self._read(source, detector, stop)
-            except AudioError as error:
-                self._report_source(str(error))
-            except Exception as error:  # a driver's own: say it and try again
-                self._report_source(f'the audio source failed: {error!r}; it is opened again')
-            self._apply(detector, detector.finish())
-            source.close()
-            stop.wait(_RETRY_S)
+    def _on_source(self, message: str):
+        if message and message != self._source_error:
+            self.get_logger().error(message)
+        elif self._source_error and not message:
+            self.get_logger().info('the audio source is open again')
+        self._source_error = message
 
-    def _read(self, source, detector, stop):
-        self._vad.reset()
-        last_s = time.monotonic()
-        while not stop.is_set():
-            block = source.read(0.1 if detector.speaking else 1.0)
-            now_s = time.monotonic()
-            if block is not None:
-                changes = detector.feed(block)
-            elif detector.speaking:
-                # The stream fell silent within an utterance: time goes on without blocks.
-                silence_s = min(0.5, now_s - last_s)
-                changes = detector.feed_silence(
-                    int(silence_s * RATE), self._now_ns() - int(silence_s * 1e9))
-            else:
-                changes = ()
-            last_s = now_s
-            self._watch_silence(source)
-            self._apply(detector, changes)
-
-    def _watch_silence(self, source):
+    def _watch_silence(self):
+        source = self._source
         silent = isinstance(source, DeviceSource) and source.silent_s > _SILENT_S
         if silent and not self._silent:
             name = self._value('device') or 'default'
@@ -280,104 +295,44 @@ class AsrNode(LifecycleNode):
             self._silent = ''
             self.get_logger().info('the microphone delivers sound again')
 
-    def _vad_settings(self) -> VadSettings:
-        end_s = self._value('end_silence_s')
-        return VadSettings(
-            onset_threshold=self._value('onset_threshold'),
-            offset_threshold=min(self._value('offset_threshold'), self._value('onset_threshold')),
-            min_speech_s=self._value('min_speech_s'), end_silence_s=end_s,
-            early_silence_s=min(0.2, end_s / 2) if self._value('early_recognition') else end_s + 1,
-            pre_roll_s=self._value('pre_roll_s'), max_utterance_s=self._value('max_utterance_s'))
+    def _on_started(self, utterance: Utterance, probability: float):
+        self._counts['utterances'] += 1
+        self._publish_activity(utterance, SpeechActivity.STARTED, 0, probability)
 
-    def _apply(self, detector, changes):
-        for change in changes:
-            if isinstance(change, Onset):
-                self._number += 1
-                self._counts['utterances'] += 1
-                self._utterance = _Utterance(
-                    f'{self._prefix}-{self._number}', detector.time_of(change.onset))
-                self._publish_activity(SpeechActivity.STARTED, change.probability, 0)
-            elif isinstance(change, Lull):
-                self._utterance.lull = self._job(detector, change.onset, change.end)
-                self._jobs.put(self._utterance.lull)
-            elif isinstance(change, Offset):
-                self._close(detector, change)
-        if detector.speaking and self._utterance is not None:
-            lull = self._utterance.lull
-            if lull is not None and detector.last_speech > lull.end:
-                lull.cancelled, self._utterance.lull = True, None
+    def _on_stopped(self, utterance: Utterance, end_ns: int, probability: float):
+        self._publish_activity(utterance, SpeechActivity.STOPPED, end_ns, probability)
 
-    def _job(self, detector, onset, end):
-        return _Job(self._utterance, onset, end, detector.audio(onset, end),
-                    detector.time_of(end))
-
-    def _close(self, detector, change):
-        job = self._job(detector, change.onset, change.end)
-        job.final = True
-        self._publish_activity(SpeechActivity.STOPPED, change.probability, job.end_ns)
-        self._utterance = None
-        self._jobs.put(job)
-
-    def _publish_activity(self, state, probability, end_ns):
-        utterance = self._utterance
+    def _publish_activity(self, utterance, state, end_ns, probability):
         self._activity.publish(SpeechActivity(
             utterance_id=utterance.utterance_id, state=state,
             stamp=node_base.to_time(self._now_ns()),
             onset=node_base.to_time(utterance.onset_ns), end=node_base.to_time(end_ns),
             probability=float(probability)))
 
-    # -- recognition -----------------------------------------------------------------------
-
-    def _recognise(self, jobs):
-        early: Optional[_Job] = None
-        while True:
-            job = jobs.get()
-            if job is None:
-                return
-            if not job.final:
-                if not job.cancelled and not self._stop.is_set():
-                    job.result, early = self._transcribe(job.samples), job
-                continue
-            if (early is not None and early.utterance is job.utterance
-                    and (early.onset, early.end) == (job.onset, job.end)):
-                result = early.result
-            else:
-                result = self._transcribe(job.samples)
-            early = None
-            self._publish_transcript(job, result)
-
-    def _transcribe(self, samples) -> Recognition:
-        if self._recognizer is None:
-            return Recognition('')
-        try:
-            result = self._recognizer.transcribe(samples)
-        except Exception as error:  # the transcript is owed in any case
-            self._recognizer_error = f'recognition failed: {error}'
-            self.get_logger().error(self._recognizer_error)
-            return Recognition('')
-        self._recognizer_error = ''
-        self._last_ms = result.elapsed_s * 1e3
-        return result
-
-    def _publish_transcript(self, job, result):
-        if not result.text:
+    def _on_revision(self, job: Job, revision: Revision):
+        utterance = job.utterance
+        if not job.final:
+            self._counts['partials'] += 1
+        elif not revision.text:
             self._counts['empty'] += 1
-            if result.rejected:
-                self.get_logger().info(f'utterance {job.utterance.utterance_id}: nothing '
-                                       f'understood ({result.rejected})')
+            if revision.rejected:
+                self.get_logger().info(f'utterance {utterance.utterance_id}: nothing '
+                                       f'understood ({revision.rejected})')
         self._transcript.publish(Transcript(
-            utterance_id=job.utterance.utterance_id, revision=0, final=True, text=result.text,
-            stable_chars=len(result.text), confidence=float(result.confidence),
-            language=result.language, stamp=node_base.to_time(self._now_ns()),
-            speech_start=node_base.to_time(job.utterance.onset_ns),
-            speech_end=node_base.to_time(job.end_ns)))
+            utterance_id=utterance.utterance_id, revision=utterance.revisions, final=job.final,
+            text=revision.text, stable_chars=revision.stable_chars,
+            confidence=float(revision.confidence), language=revision.language,
+            stamp=node_base.to_time(self._now_ns()),
+            speech_start=node_base.to_time(utterance.onset_ns),
+            speech_end=node_base.to_time(job.speech_end_ns)))
+
+    def _on_recognition(self, error: str):
+        if error:
+            self.get_logger().error(error)
+        if self._recognizer is not None:
+            self._recognizer_error = error
 
     # -- diagnostics -----------------------------------------------------------------------
-
-    def _report_source(self, message: str):
-        if message != self._source_error:
-            self.get_logger().error(message)
-        self._source_error = message
 
     def _give_up(self):
         """End the process: nothing else frees it from a sound library that hangs."""
@@ -389,22 +344,27 @@ class AsrNode(LifecycleNode):
     def _status(self):
         if isinstance(self._source, DeviceSource) and self._source.watch.hung_s > HUNG_S:
             self._give_up()
+        recognition, listener = self._recognition, self._listener
         values = dict(
             self._counts, source=self._value('source'),
             recognizer=self._recognizer.describe() if self._recognizer else 'none',
-            last_recognition_ms=f'{self._last_ms:.0f}')
+            last_recognition_ms=f'{recognition.last_s * 1e3:.0f}' if recognition else 'none',
+            partials_skipped=recognition.skipped if recognition else 0,
+            echo=self._echo.name if self._echo else 'off')
         if isinstance(self._source, QueueSource):
             values['lost_samples'] = self._source.lost_samples
         elif isinstance(self._source, DeviceSource):
             values['overflows'] = self._source.overflows
-        problems = [p for p in (self._source_error, self._vad_error, self._recognizer_error) if p]
+        problems = [p for p in (self._source_error, self._vad_error, self._recognizer_error,
+                                self._echo_error) if p]
         if problems:
             return node_base.ERROR, '; '.join(problems), values
         if self._source is None:
             return node_base.WARN, 'not active', values
         if self._silent:
             return node_base.WARN, self._silent, values
-        return node_base.OK, 'hears speech' if self._utterance else 'listening', values
+        hears = listener is not None and listener.utterance is not None
+        return node_base.OK, 'hears speech' if hears else 'listening', values
 
 
 def main(args=None):

@@ -7,7 +7,7 @@ is being dictated the person is likely to go on, so the silence must last longer
 import enum
 import re
 from dataclasses import dataclass
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
@@ -57,10 +57,10 @@ _DICTATED = frozenset(
     'dial'.split())
 # Short words that are a whole turn although they stand in the lists above.
 _WHOLE = frozenset(('so', 'well', 'hm', 'hmm', 'mm', 'ah', 'mm-hm', 'that', 'this'))
-# Such words end a question or an order too: "What is that?", "Come over", "Where is it at?".
+# Such words end a question or an order too: What is that? Come over. Where is it at?
 _ALSO_LAST = frozenset('so that this these those some any her then like well over about by near '
                        'behind under though who where when can could would should will are is was '
-                       "am like ah than if or".split())
+                       'am like ah than if or'.split())
 
 
 def is_number(word: str) -> bool:
@@ -121,23 +121,18 @@ def silence_needed_s(text: Optional[str], settings: EndpointSettings) -> float:
 
 
 class Endpointer:
-    """Follows one stream, frame by frame, in virtual time: how much silence ends the utterance."""
+    """How much silence ends one utterance; words may come from another thread."""
 
     def __init__(self, settings: EndpointSettings):
         self.settings = settings
-        self._text: Optional[str] = None
-        self._known_to = -1
-
-    def begin(self) -> None:
-        """Start an utterance: nothing is known of its words."""
-        self._text, self._known_to = None, -1
+        self._known: Tuple[int, Optional[str]] = (-1, None)
 
     def heard(self, text: str, end: int) -> None:
         """Take the words of the utterance up to sample `end`."""
-        if end >= self._known_to:
-            self._text, self._known_to = text, end
+        if end >= self._known[0]:
+            self._known = (end, text)
 
     def needed_s(self, speech_end: int) -> float:
         """Return the silence that must follow the speech that ended at sample `speech_end`."""
-        known = self._text if self._known_to >= speech_end else None
-        return silence_needed_s(known, self.settings)
+        end, text = self._known
+        return silence_needed_s(text if end >= speech_end else None, self.settings)

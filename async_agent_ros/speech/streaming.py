@@ -8,7 +8,7 @@ for the last time then, so that a long utterance costs as much per second as a s
 import difflib
 import re
 from dataclasses import dataclass
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 
 import numpy as np
 
@@ -128,42 +128,51 @@ class Transcriber:
         self._done: List[str] = []
         self._confidences: List[float] = []
         self._cut = 0
+        self._tail = Recognition('')
         self.covered = -1
-        """Samples of the utterance that the last revision has seen, -1 before the first."""
-        self.last = Revision('', 0)
+        """Samples of the utterance that were recognised last, -1 before the first time."""
 
-    def revise(self, samples: np.ndarray, *, final: bool = False) -> Revision:
-        """
-        Return the text of the utterance so far; `samples` is all of it, 16 kHz mono.
+    def revise(self, samples: np.ndarray) -> Revision:
+        """Recognise the utterance so far, 16 kHz mono; raises RecognizerError."""
+        elapsed_s = self._recognise(samples)
+        seconds = (len(samples) - self._cut) / RATE
+        tail = self._agreement.take(self._believed(self._tail, seconds))
+        return self._revision(tail, self._agreement.stable, elapsed_s)
 
-        `final` believes the last hypothesis as it is. Raises RecognizerError.
+    def finish(self, samples: Optional[np.ndarray] = None) -> Revision:
         """
+        Return the last revision, all of it stable; the last hypothesis is believed as it is.
+
+        Without samples the last recognition counts: nothing was said since.
+        """
+        elapsed_s = 0.0 if samples is None else self._recognise(samples)
+        tail = self._agreement.finish(self._tail.text)
+        return self._revision(tail, tail, elapsed_s)
+
+    @property
+    def heard(self) -> str:
+        """The last hypothesis, whether or not it was believed."""
+        return ' '.join(part for part in (*self._done, self._tail.text) if part)
+
+    def _recognise(self, samples: np.ndarray) -> float:
         elapsed_s = 0.0
-        rejected = ''
         while at := cut_at_pause(samples[self._cut:]):
             result = self._recognizer.transcribe(samples[self._cut:self._cut + at])
             elapsed_s += result.elapsed_s
             self._cut += at
             text, self._agreement = self._agreement.split(result.text)
             self._commit(text, result)
-        result = self._recognizer.transcribe(samples[self._cut:])
-        elapsed_s += result.elapsed_s
-        text = result.text
-        if final:
-            tail = self._agreement.finish(text) if text else self._agreement.stable
-            rejected = result.rejected
-        else:
-            seconds = (len(samples) - self._cut) / RATE
-            tail = self._agreement.take(self._believed(text, result, seconds))
-        whole = ' '.join(part for part in (*self._done, tail) if part)
-        stable = ' '.join(part for part in (*self._done, self._agreement.stable) if part)
-        known = [c for c in (*self._confidences, result.confidence) if c >= 0.0]
+        self._tail = self._recognizer.transcribe(samples[self._cut:])
         self.covered = len(samples)
-        self.last = Revision(
-            whole, len(whole) if final else len(stable),
-            sum(known) / len(known) if known else -1.0, result.language,
-            '' if whole else rejected, elapsed_s)
-        return self.last
+        return elapsed_s + self._tail.elapsed_s
+
+    def _revision(self, tail: str, stable: str, elapsed_s: float) -> Revision:
+        whole = ' '.join(part for part in (*self._done, tail) if part)
+        fixed = ' '.join(part for part in (*self._done, stable) if part)
+        known = [c for c in (*self._confidences, self._tail.confidence) if c >= 0.0]
+        return Revision(
+            whole, len(fixed), sum(known) / len(known) if known else -1.0, self._tail.language,
+            '' if whole else self._tail.rejected, elapsed_s)
 
     def _commit(self, text: str, result: Recognition) -> None:
         if text:
@@ -171,8 +180,8 @@ class Transcriber:
             self._confidences.append(result.confidence)
 
     @staticmethod
-    def _believed(text: str, result: Recognition, seconds: float) -> str:
+    def _believed(result: Recognition, seconds: float) -> str:
         """Return the text, or '' for one that the beginning of a word may have suggested."""
-        if seconds < 2.0 and (is_phantom(text) or 0.0 <= result.confidence < _UNSURE):
+        if seconds < 2.0 and (is_phantom(result.text) or 0.0 <= result.confidence < _UNSURE):
             return ''
-        return text
+        return result.text

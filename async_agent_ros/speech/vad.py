@@ -67,11 +67,13 @@ class VadSettings:
     """Probability from which on a frame is speech while there was none."""
     offset_threshold: float = 0.35
     """Probability below which a frame is silence while there was speech."""
+    sure_threshold: float = 0.7
+    """Probability from which on a single frame starts an utterance."""
     min_speech_s: float = 0.096
     """Speech shorter than this, seconds, is a click and starts nothing."""
     end_silence_s: float = 0.6
     """Silence that ends an utterance."""
-    early_silence_s: float = 0.2
+    early_silence_s: float = 0.16
     """Silence after which recognition may begin on speculation."""
     pre_roll_s: float = 0.3
     """Audio before the onset that belongs to the utterance: detectors come late."""
@@ -156,7 +158,8 @@ class Segmenter:
                 self._onset = start
             self._run += FRAME
             self._count(probability)
-            if self._run >= settings.min_speech_s * RATE:
+            if (self._run >= settings.min_speech_s * RATE
+                    or probability >= settings.sure_threshold):
                 self._speaking, self._lulled, self._end = True, False, self._at
                 changes.append(Onset(self._onset, self._at, self._mean()))
             return changes
@@ -243,6 +246,20 @@ class SpeechDetector:
         """End of the last frame that was speech, in samples."""
         return self._segmenter.last_speech
 
+    @property
+    def heard_to(self) -> int:
+        """Samples that it was fed."""
+        return self._next
+
+    @property
+    def end_silence_s(self) -> float:
+        """Silence that ends the open utterance, seconds."""
+        return self._segmenter.end_silence_s
+
+    @end_silence_s.setter
+    def end_silence_s(self, seconds: float) -> None:
+        self._segmenter.end_silence_s = seconds
+
     def feed(self, block: Block) -> List[Change]:
         """Take the next block; a jump of its index ends an open utterance."""
         changes = []
@@ -262,10 +279,10 @@ class SpeechDetector:
         return changes
 
     def audio(self, onset: int, end: int) -> np.ndarray:
-        """Return the samples of an utterance, with pre-roll and a little of the silence after."""
+        """Return the samples of an utterance up to `end`, with the pre-roll."""
         pre = int(self.settings.pre_roll_s * RATE)
         first = max(self._kept_at, onset - pre)
-        last = min(self._next, end + int(0.2 * RATE))
+        last = min(self._next, end)
         return self._kept[first - self._kept_at:last - self._kept_at].copy()
 
     def time_of(self, sample: int) -> int:

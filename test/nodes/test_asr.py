@@ -37,13 +37,14 @@ class Rig:
             namespace=namespace, context=self.context, parameter_overrides=[
                 Parameter(name, value=value) for name, value in parameters.items()])
         self.client = Node('client', namespace=namespace, context=self.context)
-        self.activity, self.transcripts, self.diagnostics = [], [], []
+        self.activity, self.revisions, self.diagnostics = [], [], []
         self.changed = threading.Condition()
         for kind, topic, profile, store in (
                 (SpeechActivity, 'speech_activity', qos.EVENT, self.activity),
-                (Transcript, 'transcript', qos.EVENT, self.transcripts),
+                (Transcript, 'transcript', qos.EVENT, self.revisions),
                 (DiagnosticArray, '/diagnostics', 10, self.diagnostics)):
             self.client.create_subscription(kind, topic, self._keep(store), profile)
+        self.played_pub = self.client.create_publisher(Audio, 'audio_out', qos.AUDIO)
         self.audio_pub = self.client.create_publisher(Audio, 'audio_in', qos.AUDIO)
         self.play = self.client.create_client(Trigger, 'asr/play')
         self.node.trigger_configure()
@@ -57,8 +58,13 @@ class Rig:
         self.until(lambda: self.client.count_publishers('transcript')
                    and self.play.service_is_ready() and self.status() is not None)
         if parameters.get('source') == 'topic':
-            self.until(self.audio_pub.get_subscription_count)
+            self.until(lambda: self.audio_pub.get_subscription_count()
+                       and self.played_pub.get_subscription_count())
         self.sent = 0
+
+    @property
+    def transcripts(self):
+        return [t for t in self.revisions if t.final]
 
     def _keep(self, store):
         def keep(message):
@@ -80,8 +86,12 @@ class Rig:
         return next((s for a in reversed(self.diagnostics) for s in a.status if s.name == name),
                     None)
 
-    def publish(self, samples, rate=RATE, drop=(), pace=1.0):
-        """Send blocks of 20 ms as a microphone would; returns the ROS time of the first sample."""
+    def publish(self, samples, rate=RATE, drop=(), pace=1.0, robot=None):
+        """
+        Send blocks of 20 ms as a microphone would; returns the ROS time of the first sample.
+
+        `robot`: what the robot plays meanwhile, at the same rate.
+        """
         start_ns = self.client.get_clock().now().nanoseconds
         start_s, size = time.monotonic(), rate // 50
         for number, at in enumerate(range(0, len(samples), size)):
@@ -89,6 +99,11 @@ class Rig:
             wait_s = start_s + pace * (at + size) / rate - time.monotonic()
             if wait_s > 0:
                 threading.Event().wait(wait_s)
+            if robot is not None:
+                message = Audio(stamp=to_time(start_ns + at * 1_000_000_000 // rate),
+                                first_sample=at, sample_rate=rate, channels=1)
+                message.data.frombytes(robot[at:at + size].tobytes())
+                self.played_pub.publish(message)
             if number not in drop:
                 message = Audio(stamp=to_time(start_ns + at * 1_000_000_000 // rate),
                                 first_sample=self.sent, sample_rate=rate, channels=1)
@@ -133,7 +148,7 @@ def topic_rig(person):
 
 @pytest.fixture
 def rig(topic_rig):
-    for store in (topic_rig.activity, topic_rig.transcripts):
+    for store in (topic_rig.activity, topic_rig.revisions):
         store.clear()
     return topic_rig
 
@@ -156,6 +171,38 @@ def test_speech_on_a_topic_becomes_one_final_transcript(rig, person):
     assert end_s == pytest.approx(0.5 + audible[-1] / RATE, abs=0.15)
     assert to_ns(transcript.speech_end) == to_ns(stopped.end)
     assert to_ns(transcript.speech_start) == to_ns(started.onset)
+
+
+def test_what_is_understood_is_published_while_the_person_speaks(rig, person):
+    speech = person.say('Bring the red cup to the kitchen and then come back to me.')
+    rig.publish(np.concatenate([silence(0.3), speech, silence(1.5)]))
+    rig.until(lambda: rig.transcripts)
+    *parts, final = rig.revisions
+    assert [r.revision for r in rig.revisions] == list(range(len(rig.revisions)))
+    assert parts and final.final and not any(p.final for p in parts)
+    assert len({r.utterance_id for r in rig.revisions}) == 1
+    stopped = rig.activity[-1]
+    assert to_ns(parts[0].stamp) < to_ns(stopped.end) and to_ns(parts[0].speech_end) == 0
+    for part in parts:
+        assert final.text.startswith(part.text[:part.stable_chars])
+    assert parts[-1].stable_chars > 0 and 'kitchen' in final.text
+
+
+def test_the_robot_does_not_hear_itself_but_a_person_over_it(rig, person):
+    robot = person.say('I am on my way to the kitchen, I look for the red cup, and then I come '
+                       'back to you with it.')
+    speech = person.say('Stop, wait a moment.')
+    robot = np.concatenate([robot, robot])[:9 * RATE]
+    mic = np.concatenate([silence(0.08), robot])[:len(robot)] * 0.15
+    mic += np.random.default_rng(0).normal(0, 15, len(mic))
+    at = 6 * RATE
+    mic[at:at + len(speech)] += speech
+    start_ns = rig.publish(mic.astype(np.int16), robot=robot)
+    rig.publish(silence(1.5))
+    rig.until(lambda: rig.transcripts)
+    onset_s = (to_ns(rig.activity[0].onset) - start_ns) / 1e9
+    assert 5.9 < onset_s < 7.0, 'it heard itself'
+    assert not {'kitchen', 'red', 'cup'} & set(plain(rig.transcripts[0].text).split())
 
 
 def test_lost_blocks_and_another_rate_are_understood(rig, person):

@@ -43,7 +43,7 @@ class Rig:
         for kind, topic, profile, keep in (
                 (SpeechProgress, 'speech_progress', qos.EVENT, self.progress.append),
                 (Audio, 'audio_out', qos.AUDIO, self.audio.append),
-                (Transcript, 'transcript', qos.EVENT, self.transcripts.append),
+                (Transcript, 'transcript', qos.EVENT, self._keep_final),
                 (DiagnosticArray, '/diagnostics', 100, self._keep_status)):
             self.client.create_subscription(kind, topic, self._keeper(keep), profile)
         self.say_pub = self.client.create_publisher(Say, 'say', qos.COMMAND)
@@ -66,6 +66,10 @@ class Rig:
                 keep(message)
                 self.changed.notify_all()
         return take
+
+    def _keep_final(self, message):
+        if message.final:
+            self.transcripts.append(message)
 
     def _keep_status(self, message):
         for status in message.status:

@@ -85,5 +85,3 @@ def test_words_of_before_a_pause_do_not_end_what_came_after():
     assert endpointer.needed_s(2000) == 0.6
     endpointer.heard('an older hypothesis and', 500)
     assert endpointer.needed_s(900) == 0.4
-    endpointer.begin()
-    assert endpointer.needed_s(0) == 0.6

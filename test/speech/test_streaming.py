@@ -79,7 +79,7 @@ def test_long_speech_costs_no_more_per_decode_and_committed_words_are_not_heard_
         stable = revision.text[:revision.stable_chars]
     assert max(reader.seconds) <= 9.0
     count = len(reader.seconds)
-    final = transcriber.revise(whole, final=True)
+    final = transcriber.finish(whole)
     assert len(reader.seconds) == count + 1 and reader.seconds[-1] < 9.0
     assert final.stable_chars == len(final.text)
     heard = [word for word, _ in spans(final.text)]
@@ -93,5 +93,5 @@ def test_phantoms_of_a_short_beginning_are_not_shown_but_a_final_is_believed():
 
     transcriber = Transcriber(Polite())
     assert transcriber.revise(np.zeros(RATE, np.int16)).text == ''
-    assert transcriber.revise(np.zeros(RATE, np.int16), final=True).text == 'Thank you.'
-    assert transcriber.covered == RATE
+    assert transcriber.covered == RATE and transcriber.heard == 'Thank you.'
+    assert transcriber.finish().text == 'Thank you.'

@@ -24,7 +24,7 @@ def test_the_true_end_is_without_the_silence_window():
 
 
 def test_a_click_starts_nothing():
-    assert not changes_of(Segmenter(VadSettings()), (0.0, 5), (0.95, 2), (0.0, 40))
+    assert not changes_of(Segmenter(VadSettings()), (0.0, 5), (0.65, 2), (0.0, 40))
 
 
 def test_a_pause_shorter_than_the_window_does_not_cut():

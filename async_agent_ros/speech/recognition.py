@@ -1,0 +1,159 @@
+"""
+The thread that recognises, so that listening never waits for it.
+
+Rounds of partial recognition are skipped while it is busy, never queued; the end of an utterance is
+never skipped.
+"""
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import Callable, Deque, Optional
+
+import numpy as np
+
+from .audio import RATE
+from .endpointing import Endpointer
+from .recognizer import Recognizer
+from .streaming import Revision, Transcriber
+
+MARGIN = RATE // 10
+"""Samples after the end of speech that must have been recognised too: detectors are early."""
+
+
+@dataclass
+class Utterance:
+    """A stretch of speech from its onset to its final transcript."""
+
+    utterance_id: str
+    onset: int
+    """First sample of its speech."""
+    onset_ns: int
+    endpointer: Endpointer
+    transcriber: Optional[Transcriber] = None
+    revisions: int = 0
+    asked: int = 0
+    """Sample up to which recognition was asked for last."""
+    skipping: bool = False
+    """The round that is due now was skipped."""
+    shown: str = ''
+    stable_chars: int = 0
+
+
+@dataclass
+class Job:
+    """Audio of an utterance to recognise."""
+
+    utterance: Utterance
+    samples: np.ndarray
+    """From before the onset on."""
+    end: int
+    """Sample of the stream after the last one here."""
+    final: bool = False
+    speech_end: int = 0
+    speech_end_ns: int = 0
+
+
+OnRevision = Callable[[Job, Revision], None]
+"""Gets every new text of an utterance, the final one in any case; called from the thread."""
+
+
+class RecognitionThread:
+    """Recognises one job at a time."""
+
+    def __init__(self, recognizer: Optional[Recognizer], on_revision: OnRevision,
+                 on_error: Callable[[str], None]):
+        self._recognizer = recognizer
+        self._on_revision, self._on_error = on_revision, on_error
+        self._changed = threading.Condition()
+        self._waiting: Optional[Job] = None
+        self._finals: Deque[Job] = deque()
+        self._busy = False
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name='recognition', daemon=True)
+        self.skipped = 0
+        """Rounds of partial recognition that were skipped because the last one was not done."""
+        self.last_s = 0.0
+        """How long the last recognition took."""
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """End the thread after the finals that are owed."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join(timeout=timeout_s)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is being recognised, and nothing waits."""
+        with self._changed:
+            return not (self._busy or self._waiting or self._finals)
+
+    def ask(self, job: Job) -> None:
+        """Recognise soon; a job that waits already is dropped for this newer one."""
+        with self._changed:
+            self._waiting = job
+            self._changed.notify()
+
+    def finish(self, job: Job) -> None:
+        """Recognise the end of an utterance."""
+        job.final = True
+        with self._changed:
+            if self._waiting is not None and self._waiting.utterance is job.utterance:
+                self._waiting = None
+            self._finals.append(job)
+            self._changed.notify()
+
+    def _next(self) -> Optional[Job]:
+        with self._changed:
+            self._busy = False
+            while not (self._finals or self._waiting):
+                if self._closed:
+                    return None
+                self._changed.wait()
+            self._busy = True
+            if self._finals:
+                return self._finals.popleft()
+            job, self._waiting = self._waiting, None
+            return job
+
+    def _run(self):
+        while (job := self._next()) is not None:
+            if self._closed and not job.final:
+                continue
+            try:
+                revision = self._recognise(job)
+            except Exception as error:    # the final is owed in any case
+                self._on_error(f'recognition failed: {error}')
+                revision = Revision('', 0)
+            self._show(job, revision)
+
+    def _recognise(self, job: Job) -> Revision:
+        if self._recognizer is None:
+            return Revision('', 0)
+        utterance = job.utterance
+        if utterance.transcriber is None:
+            utterance.transcriber = Transcriber(self._recognizer)
+        transcriber = utterance.transcriber
+        if not job.final:
+            revision = transcriber.revise(job.samples)
+            utterance.endpointer.heard(transcriber.heard, job.end - MARGIN)
+        elif transcriber.covered >= len(job.samples) - (job.end - job.speech_end) + MARGIN:
+            revision = transcriber.finish()    # no speech since it was recognised
+        else:
+            revision = transcriber.finish(job.samples)
+        self.last_s = revision.elapsed_s or self.last_s
+        self._on_error('')
+        return revision
+
+    def _show(self, job: Job, revision: Revision) -> None:
+        utterance = job.utterance
+        before = (utterance.shown, utterance.stable_chars)
+        changed = (revision.text, revision.stable_chars) != before
+        if job.final or (revision.text and changed):
+            utterance.shown, utterance.stable_chars = revision.text, revision.stable_chars
+            self._on_revision(job, revision)
+            utterance.revisions += 1
