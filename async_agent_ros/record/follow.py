@@ -15,6 +15,8 @@ _NOT_FOLLOWED = frozenset(
      'call_event', 'interrupt_request', 'cancel_call', 'text_in'))
 
 GAP_PERIOD_S = 0.25
+GAP_PATIENCE_S = 3.0
+"""After this a request for missing entries is given up: its manager may have died meanwhile."""
 
 
 class DeadlineError(Exception):
@@ -37,6 +39,7 @@ class AgentFollower:
         self._on_lines = on_lines
         self._early: Dict[int, LedgerEntry] = {}
         self._request: Optional[object] = None
+        self._requested_s = 0.0
         namespace = node.get_namespace()
         for topic in TOPICS:
             if topic.name in _NOT_FOLLOWED:
@@ -71,7 +74,7 @@ class AgentFollower:
     def _ledger(self, entry):
         with self.changed:
             if self.view.ledger and entry.session != self.view.ledger[-1].session:
-                self.view.ledger.clear()    # the manager was started anew, without its ledger
+                self.view.new_session()    # the manager was started anew, without its ledger
                 self._early.clear()
             if entry.seq >= self._next_seq:
                 self._early[entry.seq] = entry
@@ -83,12 +86,18 @@ class AgentFollower:
     def _fill_gap(self):
         with self.changed:
             waiting, next_seq = bool(self._early), self._next_seq
+        if (self._request is not None
+                and time.monotonic() - self._requested_s > GAP_PATIENCE_S):
+            self._get_ledger.remove_pending_request(self._request)
+            self._request = None
         if waiting and self._request is None and self._get_ledger.service_is_ready():
+            self._requested_s = time.monotonic()
             self._request = self._get_ledger.call_async(GetLedger.Request(from_seq=next_seq))
             self._request.add_done_callback(self._on_gap)
 
     def _on_gap(self, future):
-        self._request = None
+        if future is self._request:
+            self._request = None
         response = future.result()
         for entry in (response.entries if response else ()):
             self._ledger(entry)

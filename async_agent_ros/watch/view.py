@@ -121,11 +121,25 @@ class AgentView:
     metrics: Dict[int, Any] = field(default_factory=dict)
     interrupts: List[Any] = field(default_factory=list)
     tools: Dict[str, List[str]] = field(default_factory=dict)
+    latest_ns: int = 0
+    """The newest stamp of all messages: the present, also in simulated time or of a bag."""
 
     def apply(self, topic: str, message: Any) -> List[Line]:
         """Take in one message of the topic (last part of its name); unknown ones are ignored."""
         handler = getattr(self, '_on_' + topic.rsplit('/', 1)[-1], None)
-        return handler(message) if handler else []
+        if handler is None:
+            return []
+        stamp = getattr(message, 'stamp', None)
+        if stamp is not None:
+            self.latest_ns = max(self.latest_ns, to_ns(stamp))
+        return handler(message)
+
+    def new_session(self) -> None:
+        """Forget what belonged to a session that is over; its tools and state are told anew."""
+        for part in (self.utterances, self.segments, self.calls, self.ledger, self.metrics,
+                     self.interrupts):
+            part.clear()
+        self.latest_ns = 0
 
     @property
     def running_calls(self) -> List[Call]:
@@ -244,8 +258,7 @@ class AgentView:
 
     def _on_ledger(self, m):
         if self.ledger and m.session != self.ledger[-1].session:
-            self.ledger.clear()
-            self.calls.clear()
+            self.new_session()
         if self.ledger and m.seq <= self.ledger[-1].seq:
             return []
         self.session = m.session

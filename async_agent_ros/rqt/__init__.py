@@ -1,0 +1,1 @@
+"""The agent in a window: an rqt plugin, and the same as a window of its own."""
