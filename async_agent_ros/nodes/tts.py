@@ -7,8 +7,10 @@ sink through a flag that it reads at every block, never through a queue.
 import os
 import queue
 import threading
+from dataclasses import replace
 from typing import List, Optional, Sequence
 
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
@@ -38,8 +40,10 @@ class TtsNode(LifecycleNode):
         declare('wav_file', 'robot.wav', 'sink wav: file that is written')
         declare('wav_start_s', 0.0, 'sink wav: ROS time of its first sample, seconds; 0.0: the '
                 'moment of activation', minimum=0.0, maximum=1e11)
-        declare('rate', 1.0, 'speed of speech, 2.0 is twice as fast', minimum=0.5, maximum=2.0)
-        declare('volume', 1.0, 'factor on the samples', minimum=0.0, maximum=2.0)
+        declare('rate', 1.0, 'speed of speech, 2.0 is twice as fast; a change counts from the '
+                'next sentence on', minimum=0.5, maximum=2.0)
+        declare('volume', 1.0, 'factor on the samples; a change counts at once',
+                minimum=0.0, maximum=2.0)
         declare('noise_scale', 0.667, 'liveliness of the sound; both 0.0: the same text always '
                 'gives the same samples', minimum=0.0, maximum=2.0)
         declare('noise_w_scale', 0.8, 'liveliness of the rhythm', minimum=0.0, maximum=2.0)
@@ -70,6 +74,7 @@ class TtsNode(LifecycleNode):
             Interrupt, 'interrupt', self._on_interrupt, qos.COMMAND,
             callback_group=MutuallyExclusiveCallbackGroup(),
             qos_overriding_options=qos.OVERRIDABLE)
+        self.add_on_set_parameters_callback(self._on_parameters)
         self._diagnostics = node_base.Diagnostics(self, self._status)
 
     def _declare(self, name, default, description, **limits):
@@ -81,6 +86,13 @@ class TtsNode(LifecycleNode):
     def _now_ns(self) -> int:
         return node_base.now_ns(self)
 
+    def _on_parameters(self, parameters) -> SetParametersResult:
+        # Ranges are checked by the descriptors. The rate is read when a sentence is synthesised.
+        for parameter in parameters:
+            if parameter.name == 'volume' and self._playback is not None:
+                self._playback.volume = parameter.value
+        return SetParametersResult(successful=True)
+
     # -- lifecycle -------------------------------------------------------------------------
 
     def on_configure(self, state) -> TransitionCallbackReturn:
@@ -90,8 +102,8 @@ class TtsNode(LifecycleNode):
             self.get_logger().error(f'parameter `sinks` holds {unknown}: use {", ".join(SINKS)}')
             return TransitionCallbackReturn.FAILURE
         settings = VoiceSettings(
-            rate=self._value('rate'), volume=self._value('volume'),
-            noise_scale=self._value('noise_scale'), noise_w_scale=self._value('noise_w_scale'),
+            rate=self._value('rate'), noise_scale=self._value('noise_scale'),
+            noise_w_scale=self._value('noise_w_scale'),
             first_clause_chars=self._value('first_clause_chars'))
         self._voice, self._voice_error = None, ''
         try:
@@ -109,6 +121,7 @@ class TtsNode(LifecycleNode):
         """Open the sinks and begin to listen for text."""
         rate = self._voice.sample_rate if self._voice else 16_000
         self._playback = Playback(rate)
+        self._playback.volume = self._value('volume')
         self._playback.stop(self._epoch)
         self._sink_error = ''
         if 'device' in self._value('sinks'):
@@ -222,6 +235,8 @@ class TtsNode(LifecycleNode):
     def _speak(self, message, playback):
         if not playback.has(message.segment_id):
             return  # stopped before its turn
+        # May have been changed since: this sentence is the first to know.
+        self._voice.settings = replace(self._voice.settings, rate=self._value('rate'))
         resampler = Resampler(self._voice.sample_rate, playback.rate)
         factor = playback.rate / self._voice.sample_rate
         for chunk in self._voice.synthesize(message.text):
@@ -284,6 +299,8 @@ class TtsNode(LifecycleNode):
                       sinks=', '.join(self._value('sinks')))
         if self._playback is not None:
             values['underruns'] = self._playback.underruns
+        if isinstance(self._sink, DeviceSink):
+            values['device_underflows'] = self._sink.underflows
         problems: List[str] = [p for p in (self._voice_error, self._sink_error) if p]
         if problems:
             return node_base.ERROR, '; '.join(problems), values

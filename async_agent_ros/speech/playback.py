@@ -115,6 +115,8 @@ class Playback:
         self.underruns = 0
         """Times that a segment's next samples were not synthesised in time."""
         self._starving = False
+        self._gain = self.volume = 1.0
+        """Factor on what is rendered; a change is a ramp over one block."""
 
     # -- the producer ----------------------------------------------------------------------
 
@@ -340,6 +342,10 @@ class Playback:
                     ramp = np.linspace(0.0, 1.0, min(self._fade, len(samples)))
                     samples = samples.copy()
                     samples[:len(ramp)] = (samples[:len(ramp)] * ramp).astype(np.int16)
+                if at + len(samples) < count and self._runs_dry(segment, len(samples)):
+                    # What comes next is late: do not break off in the middle of a wave.
+                    samples = self._faded_out(samples)
+                    self._fade_in = True
                 out[at:at + len(samples)] = samples
                 self._spans.append(_Span(segment, segment.rendered, len(samples),
                                          audible_ns + at * NS_PER_S // self.rate))
@@ -347,7 +353,22 @@ class Playback:
                 at += len(samples)
             self._last_ns = audible_ns + count * NS_PER_S // self.rate
             self._changed.notify_all()
-        return out
+            before, self._gain = self._gain, self.volume
+        if before == self._gain == 1.0:
+            return out
+        return np.clip(out * np.linspace(before, self._gain, count), -32768, 32767).astype(
+            np.int16)
+
+    @staticmethod
+    def _runs_dry(segment: _Segment, count: int) -> bool:
+        return not segment.complete and segment.rendered + count >= segment.total
+
+    def _faded_out(self, samples: np.ndarray) -> np.ndarray:
+        ramp = np.linspace(1.0, 0.0, min(self._fade, len(samples)))
+        samples = samples.copy()
+        if len(ramp):
+            samples[-len(ramp):] = (samples[-len(ramp):] * ramp).astype(np.int16)
+        return samples
 
     def poll(self, now_ns: int) -> List[Report]:
         """Return what became audible until now, in order."""

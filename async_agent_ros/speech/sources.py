@@ -69,7 +69,7 @@ class DeviceSource:
         try:
             self._stream = sd.RawInputStream(
                 device=device['index'], channels=1, dtype='int16', samplerate=rate,
-                blocksize=rate // 50, latency='low', callback=self._captured)
+                blocksize=rate // 100, latency='low', callback=self._captured)
             stream_opened(+1)
             self._zeros, self._last_s = 0, time.monotonic()
             self._stream.start()

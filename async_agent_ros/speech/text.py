@@ -62,6 +62,23 @@ _UNITS = {
     'm/s': ('meter per second', 'meters per second'),
     'km/h': ('kilometer per hour', 'kilometers per hour'),
     'm²': ('square meter', 'square meters'), 'm^2': ('square meter', 'square meters'),
+    'cm²': ('square centimeter', 'square centimeters'),
+    'm³': ('cubic meter', 'cubic meters'), 'm^3': ('cubic meter', 'cubic meters'),
+    'm/s²': ('meter per second squared', 'meters per second squared'),
+    'm/s^2': ('meter per second squared', 'meters per second squared'),
+    'ft': ('foot', 'feet'), 'mi': ('mile', 'miles'), 'mph': ('mile per hour', 'miles per hour'),
+    'lb': ('pound', 'pounds'), 'lbs': ('pound', 'pounds'), 'oz': ('ounce', 'ounces'),
+    't': ('ton', 'tons'), 'mg': ('milligram', 'milligrams'), 'µm': ('micrometer', 'micrometers'),
+    'µs': ('microsecond', 'microseconds'), 'rpm': ('R P M', 'R P M'),
+    'bar': ('bar', 'bar'), 'hPa': ('hectopascal', 'hectopascals'), 'Pa': ('pascal', 'pascals'),
+    'dB': ('decibel', 'decibels'), 'MHz': ('megahertz', 'megahertz'),
+    'GHz': ('gigahertz', 'gigahertz'), 'mV': ('millivolt', 'millivolts'),
+    'mA': ('milliampere', 'milliamperes'), 'kWh': ('kilowatt hour', 'kilowatt hours'),
+    'N·m': ('newton meter', 'newton meters'), 'kN': ('kilonewton', 'kilonewtons'),
+    'l/min': ('liter per minute', 'liters per minute'), 'KB': ('kilobyte', 'kilobytes'),
+    'kB': ('kilobyte', 'kilobytes'), 'TB': ('terabyte', 'terabytes'),
+    'Mbit/s': ('megabit per second', 'megabits per second'),
+    'fps': ('frame per second', 'frames per second'), '‰': ('per mille', 'per mille'),
     'rad/s': ('radian per second', 'radians per second'), 'rad': ('radian', 'radians'),
     'deg': ('degree', 'degrees'), 'deg/s': ('degree per second', 'degrees per second'),
     'ms': ('millisecond', 'milliseconds'), 's': ('second', 'seconds'),
@@ -80,7 +97,9 @@ _UNIT = '|'.join(re.escape(u) for u in sorted(_UNITS, key=len, reverse=True))
 _ABBREVIATIONS = {
     'e.g.': 'for example', 'i.e.': 'that is', 'etc.': 'et cetera', 'approx.': 'approximately',
     'vs.': 'versus', 'Dr.': 'Doctor', 'Mr.': 'Mister', 'Mrs.': 'Missis', 'Ms.': 'Miss',
-    'Prof.': 'Professor', 'max.': 'maximum',
+    'Prof.': 'Professor', 'max.': 'maximum', 'min.': 'minimum', 'incl.': 'including',
+    'a.m.': 'a m', 'p.m.': 'p m', 'Jan.': 'January', 'Feb.': 'February', 'Aug.': 'August',
+    'Sept.': 'September', 'Oct.': 'October', 'Nov.': 'November', 'Dec.': 'December',
     'w/': 'with', 'w/o': 'without', 'ETA': 'E T A', 'URL': 'U R L', 'LED': 'L E D',
     'USB': 'U S B', 'ID': 'I D', 'GPS': 'G P S', 'AI': 'A I', 'CPU': 'C P U', 'GPU': 'G P U',
     'TV': 'T V', 'ROS': 'ross', 'OK': 'okay',
@@ -112,10 +131,49 @@ def _clock(match: Match) -> str:
     return f'{number_words(hours)} {tens}'
 
 
+_CURRENCIES = {'$': ('dollar', 'cents'), '€': ('euro', 'cents'), '£': ('pound', 'pence')}
+
+
 def _money(match: Match) -> str:
-    words = _decimal(match[1], '')
-    words += ' dollar' if match[1] == '1' else ' dollars'
-    return words + (f' and {number_words(int(match[2]))} cents' if match[2] else '')
+    name, small = _CURRENCIES[match[1]]
+    words = f"{_decimal(match[2], '')} {name}{'' if match[2] == '1' else 's'}"
+    return words + (f' and {number_words(int(match[3]))} {small}' if match[3] else '')
+
+
+_MONTHS = ('January February March April May June July August September October November '
+           'December').split()
+
+
+def _year(year: int) -> str:
+    if 1100 <= year < 2000 or 2010 <= year < 2100:
+        high, low = divmod(year, 100)
+        rest = number_words(low) if low > 9 else f'oh {number_words(low)}' if low else 'hundred'
+        return f'{number_words(high)} {rest}'
+    return number_words(year)
+
+
+def _date(match: Match) -> str:
+    year, month, day = (int(match[i]) for i in (1, 2, 3))
+    if not (1 <= month <= 12 and 1 <= day <= 31):
+        return ' '.join(number_words(n) for n in (year, month, day))
+    return f'{_MONTHS[month - 1]} {ordinal_words(day)}, {_year(year)}'
+
+
+def _dotted(match: Match) -> str:
+    return ' ' + ' point '.join(_decimal(part, '') for part in match[0].split('.'))
+
+
+_FRACTIONS = {'½': 'a half', '¼': 'a quarter', '¾': 'three quarters', '⅓': 'a third',
+              '⅔': 'two thirds'}
+_PARTS = {2: 'half', 4: 'quarter'}
+
+
+def _fraction(match: Match) -> str:
+    count, parts = int(match[1]), int(match[2])
+    if not 1 <= count < parts <= 20:
+        return f'{number_words(count)} {number_words(parts)}'
+    name = _PARTS.get(parts) or ordinal_words(parts)
+    return f"{number_words(count)} {name}{'' if count == 1 else 's'}"
 
 
 Replacement = Union[str, Callable[[Match], str]]
@@ -132,6 +190,9 @@ _RULES: Sequence[Tuple['re.Pattern', Replacement]] = tuple(
         (r'^\s*(?:[-*+•]|\d{1,2}[.)])\s+(?=\S)', ''),
         (r'^\s*>\s?', ''),
         (r'^\s*(?:[-*_]\s*){3,}$', ' '),
+        (r'\|?[ \t]*:?-{3,}:?[ \t]*(?:\||$)', ' '),
+        (r'^(\s*(?:[-*+]\s+)?)\[[ xX]\]', ' '),
+        (r'&(?:amp;)', '&'), (r'&(?:nbsp|lt|gt|quot|#\d+);', ' '),
         (r'\*{1,3}|`+|~~', ''),
         (r'(?<!\w)_+(?=\w)|(?<=\w)_+(?!\w)', ''),
         (r'(?<=\w)_+(?=\w)', ' '),
@@ -141,13 +202,19 @@ _RULES: Sequence[Tuple['re.Pattern', Replacement]] = tuple(
         # Signs that are read.
         (r'→|->|=>', ' to '), (r'≈|~(?=\s?\d)', 'about '), (r'\s&\s', ' and '), (r'×', ' times '),
         (r'±', ' plus or minus '), (r'≥', ' at least '), (r'≤', ' at most '),
-        (r'(?<=\s)=(?=\s)', ' equals '), (r'(?<=\d)\s?\+\s?(?=\d)', ' plus '),
+        (r'(?<=\w)\s?=\s?(?=[\w-])', ' equals '), (r'\band/or\b', 'or'),
+        (r'(?<=[A-Za-z]{3})/(?=[A-Za-z]{3})', ' or '), (r'(?<=\d)\s?\+\s?(?=\d)', ' plus '),
         (r'(?<![\w.])(' + '|'.join(
             re.escape(a) for a in sorted(_ABBREVIATIONS, key=len, reverse=True)) + r')(?!\w)',
          lambda m: _ABBREVIATIONS[m[1]]),
         # Numbers.
-        (r'\b(\d{1,2}):(\d{2})\b(?!:)', _clock),
-        (r'\$(\d+)(?:\.(\d{2}))?\b', _money),
+        (r'\b(\d{1,2}):(\d{2})(?::\d{2})?\b(?!:)', _clock),
+        (r'([$€£])\s?(\d{1,3}(?:,\d{3})+|\d+)(?:\.(\d{2}))?(?![\d.]*\d)', _money),
+        (r'\b(\d{4})-(\d{2})-(\d{2})\b', _date),
+        (r'(?<![\d.])\d+(?:\.\d+){2,}', _dotted),
+        (r'(?<![\w./])(\d{1,2})/(\d{1,2})(?![\w/])', _fraction),
+        (r'[½¼¾⅓⅔]', lambda m: f' {_FRACTIONS[m[0]]}'),
+        (r'(?:#|\b[Nn]o\.)\s?(?=\d)', 'number '),
         (r'\b(\d{1,9})(?:st|nd|rd|th)\b', lambda m: ordinal_words(int(m[1]))),
         (r'(?<=\d)\s?[-–—]\s?(?=\d)', ' to '),
         (_NUMBER + r'\s?(?P<unit>' + _UNIT + r')(?![\w/])', _quantity),

@@ -25,8 +25,6 @@ class VoiceSettings:
 
     rate: float = 1.0
     """Speed: 2.0 is twice as fast."""
-    volume: float = 1.0
-    """Factor on the samples."""
     noise_scale: float = 0.667
     """Liveliness of the sound; with both scales 0 the same text gives the same samples."""
     noise_w_scale: float = 0.8
@@ -52,6 +50,8 @@ class Voice(Protocol):
 
     sample_rate: int
     """Hz; known after load()."""
+    settings: VoiceSettings
+    """May be replaced by others between two texts."""
 
     def load(self) -> None:
         """Load the weights; raises VoiceError."""
@@ -71,7 +71,7 @@ def _chunk(written: str, spoken: Spoken, span: Tuple[int, int], audio: np.ndarra
            word_ends: Optional[Sequence[int]], settings: VoiceSettings,
            sample_rate: int) -> SpeechChunk:
     """Join audio and text of a clause; `word_ends` are samples, one per word, or None."""
-    pcm = to_int16(audio * settings.volume)
+    pcm = to_int16(audio)
     start, end = span
     words = [w for w in spoken.words() if start <= w[0] < end]
     if word_ends is None or len(word_ends) != len(words):
@@ -142,7 +142,8 @@ class PiperVoice:
         self._path, self.settings, self._threads = Path(path), settings, threads
         self.sample_rate = 22_050
         self._voice: Any = None
-        self._config: Any = None
+        self._piper: Any = None
+        self._length_scale = 1.0
         self.aligned = False
         """Word ends come from the voice itself, not from the number of characters."""
 
@@ -177,9 +178,7 @@ class PiperVoice:
                              'async-agent models get piper-joe') from None
         self._voice = piper.PiperVoice(session=session, config=config)
         self.sample_rate = config.sample_rate
-        self._config = piper.SynthesisConfig(
-            length_scale=config.length_scale / self.settings.rate,
-            noise_scale=self.settings.noise_scale, noise_w_scale=self.settings.noise_w_scale)
+        self._piper, self._length_scale = piper, config.length_scale
         for _ in self.synthesize('Ready to talk.'):
             pass
 
@@ -207,12 +206,15 @@ class PiperVoice:
         """Yield the audio of a text clause by clause."""
         if self._voice is None:
             raise VoiceError('the voice is not loaded: call load() first')
-        spoken = speakable(text)
-        for span in _clause_spans(spoken, self.settings):
+        spoken, settings = speakable(text), self.settings
+        config = self._piper.SynthesisConfig(
+            length_scale=self._length_scale / settings.rate, noise_scale=settings.noise_scale,
+            noise_w_scale=settings.noise_w_scale)
+        for span in _clause_spans(spoken, settings):
             audio, ends, at = [], [], 0
             aligned = self.aligned
             for part in self._voice.synthesize(
-                    spoken.text[span[0]:span[1]].strip(), self._config,
+                    spoken.text[span[0]:span[1]].strip(), config,
                     include_alignments=self.aligned):
                 audio.append(part.audio_float_array)
                 if part.phoneme_alignments is None:
@@ -222,7 +224,7 @@ class PiperVoice:
                 at += len(part.audio_float_array)
             if audio:
                 yield _chunk(text, spoken, span, np.concatenate(audio),
-                             ends if aligned else None, self.settings, self.sample_rate)
+                             ends if aligned else None, settings, self.sample_rate)
 
 
 def _word_ends(alignments) -> List[int]:
@@ -275,12 +277,12 @@ class HibariVoice:
         """Yield the audio of a text clause by clause."""
         if self._voice is None:
             raise VoiceError('the voice is not loaded: call load() first')
-        spoken = speakable(text)
-        for span in _clause_spans(spoken, self.settings):
+        spoken, settings = speakable(text), self.settings
+        for span in _clause_spans(spoken, settings):
             audio = self._voice(spoken.text[span[0]:span[1]].strip(),
-                                speed=self.settings.rate, seed=self._seed)
+                                speed=settings.rate, seed=self._seed)
             if len(audio):
-                yield _chunk(text, spoken, span, audio, None, self.settings, self.sample_rate)
+                yield _chunk(text, spoken, span, audio, None, settings, self.sample_rate)
 
 
 def make_voice(voice: str, find, settings: VoiceSettings = VoiceSettings(), *,

@@ -198,6 +198,22 @@ def test_silent_text_ends_too(rig):
     assert rig.end(41).state == SpeechProgress.FINISHED
 
 
+def test_rate_and_volume_change_while_it_runs(rig):
+    rig.say(45, 'The battery is full.', epoch=3)
+    normal = rig.end(45)
+    loud = max(abs(np.array(b.data, int)).max() for b in rig.audio)
+    rig.audio.clear()
+    results = rig.node.set_parameters([Parameter('rate', value=2.0),
+                                       Parameter('volume', value=0.1)])
+    assert all(r.successful for r in results)
+    rig.say(46, 'The battery is full.', epoch=3)
+    fast = rig.end(46)
+    assert fast.duration_s < 0.75 * normal.duration_s
+    assert max(abs(np.array(b.data, int)).max() for b in rig.audio) < 0.3 * loud
+    assert not rig.node.set_parameters([Parameter('rate', value=9.0)])[0].successful
+    rig.node.set_parameters([Parameter('rate', value=1.0), Parameter('volume', value=1.0)])
+
+
 def test_the_wav_file_lies_on_the_clock_of_ros(rig, wav_path):
     rig.say(51, 'The last words.', epoch=3)
     started_ns = to_ns(rig.until(lambda: next(

@@ -150,6 +150,49 @@ def test_a_slow_voice_is_an_underrun_not_an_end():
     assert room.playback.underruns == 2
 
 
+def steps(heard):
+    return abs(np.diff(heard.astype(int)))
+
+
+def test_nothing_clicks_when_the_voice_is_late():
+    room = Room()
+    room.playback.add(1, written_chars=4)
+    room.playback.append(1, np.full(25, 5000, np.int16))
+    room.run(4)
+    room.playback.append(1, np.full(25, 5000, np.int16))
+    room.playback.complete(1)
+    room.run(4)
+    assert room.playback.underruns == 1 and (room.heard == 5000).sum() >= 38
+    # The end of the segment itself is what the voice made of it.
+    assert steps(room.heard[5:60]).max() <= 1250
+    assert room.states(1) == [pb.STARTED, pb.FINISHED]
+
+
+@pytest.mark.parametrize('command', ['pause', 'stop'])
+def test_nothing_clicks_at_pause_resume_and_stop(command):
+    room = Room()
+    room.say(1, samples=200)
+    room.run(3)
+    room.playback.pause() if command == 'pause' else room.playback.stop(1)
+    room.run(3)
+    room.playback.resume()
+    room.run(3)
+    assert steps(room.heard[1:]).max() <= 1001 / 4 + 1
+
+
+def test_the_volume_changes_at_once_and_without_a_click():
+    room = Room()
+    room.say(1, samples=100)
+    room.run(2)
+    room.playback.volume = 0.5
+    room.run(3)
+    assert (room.heard[30:50] == 500).all() and (room.heard[:20] == 1001).all()
+    assert steps(room.heard[:50]).max() < 70
+    room.playback.volume = 100.0
+    room.run(3)
+    assert room.heard.max() == 32767
+
+
 def test_nothing_to_say_is_finished_at_once():
     room = Room()
     room.playback.add(1, written_chars=2)

@@ -27,6 +27,19 @@ import pytest
     ("It's 7 o'clock", "It's seven o'clock"),
     ('kitchen_2', 'kitchen two'),
     ('<|im_end|>Hello', 'Hello'),
+    ('on 2026-11-21', 'on November twenty first, twenty twenty six'),
+    ('at 10 a.m. sharp', 'at ten a m sharp'), ('at 12:30:45', 'at twelve thirty'),
+    ('No. 5, the #3', 'number five, the number three'),
+    ('v1.2.3 at 192.168.0.1', 'v one point two point three at one hundred ninety two point one '
+     'hundred sixty eight point zero point one'),
+    ('1/2 cup or ¾', 'one half cup or three quarters'),
+    ('$1,200, €5 and £3.50', 'one thousand two hundred dollars, five euros and three pounds and '
+     'fifty pence'),
+    ('10 m/s², 2.4 GHz, 3 dB', 'ten meters per second squared, two point four gigahertz, three '
+     'decibels'),
+    ('6 ft, 2 lbs, 1.5 kWh', 'six feet, two pounds, one point five kilowatt hours'),
+    ('kitchen/office', 'kitchen or office'), ('x=3', 'x equals three'),
+    ('salt &amp; pepper', 'salt and pepper'), ('- [x] done', 'done'),
 ])
 def test_written_to_spoken(written, spoken):
     assert speakable(written).text.strip() == spoken
