@@ -57,13 +57,16 @@ class Bridge(ToolServer):
                     self._told.add(entry.name)
                     self.get_logger().info(f'tool {entry.name}: {unknown}')
                 continue
-            except (InterfaceError, OptionError) as error:
+            except (InterfaceError, OptionError, ValueError) as error:
                 del self._waiting[entry.name]
-                self.problems.append(f'{self._file.path}: tool {entry.name}: {error}')
-                self.get_logger().error(f'refused: {self.problems[-1]}')
+                self._refuse(entry, error)
                 continue
             del self._waiting[entry.name]
-            item.open(self, self._handover)
+            try:
+                item.open(self, self._handover)
+            except Exception as error:
+                self._refuse(entry, f'{entry.what} cannot be used: {error}')
+                continue
             self._bridged.append(item)
             tools.append(item)
         if tools:
@@ -71,11 +74,21 @@ class Bridge(ToolServer):
             self.get_logger().info('bridged: ' + ', '.join(
                 f'{t.entry.name} ({t.entry.what})' for t in tools))
 
+    def _refuse(self, entry, reason):
+        self.problems.append(f'{self._file.path}: tool {entry.name}: {reason}')
+        self.get_logger().error(f'refused: {self.problems[-1]}')
+
     def _look(self):
         if self._waiting:
             self._serve_waiting()
-        self._missing = {t.entry.name: problem for t in self._bridged
-                         if (problem := t.look())}
+        self._missing = {}
+        for item in self._bridged:
+            try:
+                problem = item.look()
+            except Exception as error:    # one tool must not end the others
+                problem = f'{item.entry.what}: {error!r}'
+            if problem:
+                self._missing[item.entry.name] = problem
 
     def _status(self):
         values = {'tools': len(self._bridged), 'running_calls': self.running_calls,

@@ -61,7 +61,8 @@ class _Template(string.Formatter):
     """Fills in dotted paths of a JSON value; what cannot be formatted is shown as it is."""
 
     def get_field(self, field_name, args, kwargs):
-        return _at(kwargs, field_name), field_name
+        value = _at(kwargs, field_name)
+        return f'{value["length"]} items' if _is_summary(value) else value, field_name
 
     def format_field(self, value, format_spec):
         try:
@@ -76,6 +77,10 @@ def _at(value, path):
     return value
 
 
+def _is_summary(value):
+    return isinstance(value, dict) and 'length' in value and 'note' in value
+
+
 def _short(values: Mapping[str, Any]) -> str:
     """Return all values on one line, cut where it gets long."""
     text = ', '.join(_words(values))
@@ -84,7 +89,7 @@ def _short(values: Mapping[str, Any]) -> str:
 
 def _words(values, prefix=''):
     for key, value in values.items():
-        if isinstance(value, dict) and 'length' in value and 'note' in value:
+        if _is_summary(value):
             yield f'{prefix}{key}: {value["length"]} items'
         elif isinstance(value, dict):
             yield from _words(value, f'{prefix}{key}.')

@@ -17,6 +17,7 @@ class Handover:
     def __init__(self, node):
         self._inbox: 'queue.SimpleQueue' = queue.SimpleQueue()
         self._ready = node.create_guard_condition(self._work)
+        self._log = node.get_logger().error
 
     async def run(self, function: Callable[[], Any]) -> Any:
         """Return what the function returns in the executor's thread, or raise what it raises."""
@@ -68,7 +69,10 @@ class Handover:
                 work = self._inbox.get_nowait()
             except queue.Empty:
                 return
-            work()
+            try:
+                work()
+            except Exception as error:    # it would end the executor, and with it every tool
+                self._log(f'{error!r}')
 
 
 def _settle(loop, future, value, error):

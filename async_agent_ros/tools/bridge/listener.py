@@ -2,6 +2,7 @@
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.serialization import deserialize_message
 
 from async_agent_ros.tools.bridge.quality import key, to_subscribe
@@ -55,7 +56,9 @@ class Listener:
         for each, qos in wanted.items():
             if each not in self._subscriptions:
                 self._subscriptions[each] = self._node.create_subscription(
-                    self._cls, self._topic, self._receive, qos, raw=True)
+                    self._cls, self._topic, self._receive, qos, raw=True,
+                    # publishers that do not fit are told by look(), not by a log
+                    event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False))
 
     def _receive(self, data, info):
         sent_ns = info['source_timestamp'] or time.time_ns()

@@ -3,6 +3,7 @@ import asyncio
 import time
 from typing import Any, Dict, NamedTuple
 
+from rclpy.event_handler import PublisherEventCallbacks
 from std_msgs.msg import Empty, Header
 
 from async_agent_ros.core.words import Error
@@ -99,7 +100,8 @@ class PublishTool(BridgedTool):
             if self._publisher is not None:
                 self._node.destroy_publisher(self._publisher)
             self._publisher = self._node.create_publisher(
-                self._message_class, self.entry.graph_name, qos)
+                self._message_class, self.entry.graph_name, qos,
+                event_callbacks=PublisherEventCallbacks(use_default_callbacks=False))
             self._key = key(qos)
         return self._publisher.get_subscription_count()
 

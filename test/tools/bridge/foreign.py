@@ -26,13 +26,24 @@ class Mortal:
             cancel_callback=lambda _: CancelResponse.ACCEPT)
 
     def execute(self, goal):
-        """Order n: n terms. -1: aborts. 1000: until it is cancelled. 99: ignores every cancel."""
+        """
+        Order n: n terms. -1: aborts. 1000: until it is cancelled. 99: ignores every cancel.
+
+        777: feedback of 200,000 numbers, ten times.
+        """
         order = goal.request.order
         result = Fibonacci.Result(sequence=[0, 1])
         if order < 0:
             goal.abort()
             return result
         feedback = Fibonacci.Feedback(sequence=[0, 1])
+        if order == 777:
+            feedback.sequence = list(range(200_000))
+            for _ in range(10):
+                goal.publish_feedback(feedback)
+                time.sleep(0.02)
+            goal.succeed()
+            return result
         steps = 0
         while len(result.sequence) < order:
             steps += 1

@@ -65,6 +65,13 @@ def test_the_terminal_status_of_the_foreign_server_wins(client):
     assert client.end_of('a3', 20.0).status == 'succeeded'
 
 
+def test_large_feedback_is_told_by_its_size(client):
+    event, _ = call(client, 'a9', 'fibonacci', {'n': 777})
+    assert event.status == 'succeeded', event.error_msg
+    texts = {e.text for e in client.of('a9', CallEvent.FEEDBACK)}
+    assert 'numbers so far: 200000 items' in texts
+
+
 def test_a_failure_is_a_failure(client):
     event, result = call(client, 'a4', 'fibonacci', {'n': -1})
     assert event.status == 'failed' and event.error_code == Error.TOOL_FAILED
