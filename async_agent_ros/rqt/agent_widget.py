@@ -92,6 +92,8 @@ class AgentWidget(QtWidgets.QWidget):
         layout.addLayout(heard)
         layout.addWidget(self.whole, 1)
         layout.addLayout(talk)
+        self.setFocusProxy(self.text)
+        self.text.setFocus()
 
     # -- the agent --------------------------------------------------------------------------------
     @property

@@ -1,5 +1,8 @@
 """The window with a real agent: it talks, cancels one call, and outlives a restart of the agent."""
+import os
 import signal
+import subprocess
+import sys
 
 from live_agent import LiveAgent
 import pytest
@@ -9,6 +12,15 @@ pytest.importorskip('async_agent_ros.rqt.qt', exc_type=ImportError,
 
 from async_agent_ros.rqt.agent_widget import AgentWidget  # noqa: E402
 from async_agent_ros.rqt.link import AgentLink  # noqa: E402
+
+
+class ForgetfulAgent(LiveAgent):
+    """Begins a new session with every start of the manager."""
+
+    def _on_entry(self, message):
+        if message.session != getattr(self, 'session', message.session):
+            self.entries.clear()
+        super()._on_entry(message)
 
 
 @pytest.fixture
@@ -43,7 +55,7 @@ def say(widget, text):
 
 def test_the_window_talks_cancels_and_outlives_a_restart(tmp_path, window, until):
     more = {'sim_robot': {'speed': 0.2}, 'dialog_manager': {'resume': 'never'}}
-    with LiveAgent(tmp_path, more=more) as agent:
+    with ForgetfulAgent(tmp_path, more=more) as agent:
         agent.wait_ready()
         widget = window(agent.domain)
         until('agent in the window', lambda: widget.say_button.isEnabled()
@@ -70,3 +82,22 @@ def test_the_window_talks_cancels_and_outlives_a_restart(tmp_path, window, until
         until('an answer after the restart', lambda: has(widget, 'assistant', 'Hello'))
         seqs = [r.seq for r in widget.ledger.model.rows]
         assert seqs == list(range(len(seqs)))
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_the_window_of_its_own_ends_with_a_signal_and_keeps_its_settings(tmp_path, app, number):
+    env = {**os.environ, 'XDG_CONFIG_HOME': str(tmp_path), 'QT_QPA_PLATFORM': 'offscreen'}
+    code = ('import sys\n'
+            'from async_agent_ros.rqt import window\n'
+            'class Shown(window.AgentWidget):\n'
+            '    def showEvent(self, event): print("up", flush=True)\n'
+            'window.AgentWidget = Shown\n'
+            'sys.exit(window.run_window("/robot7/agent"))')
+    process = subprocess.Popen([sys.executable, '-c', code], env=env, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline() == 'up\n'
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0 and 'Traceback' not in errors, errors
+    kept = (tmp_path / 'async_agent_ros' / 'window.conf').read_text()
+    assert 'namespace=/robot7/agent' in kept
