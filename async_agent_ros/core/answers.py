@@ -1,5 +1,6 @@
 """Generations and their speech: request, release of text, end, and what was heard of it."""
-from async_agent_ros.core import calls, effects, turns
+from async_agent_ros.core import calls, effects, instances, turns
+from async_agent_ros.core.ledger import MAIN
 from async_agent_ros.core.state import Answer, Cut, KernelState, Segment, Stretch, Waiting
 from async_agent_ros.core.words import Error, Kind, Scope, Status
 
@@ -11,6 +12,9 @@ def start_if_due(s: KernelState) -> None:
     """Ask for one generation that answers all that waits, when nothing forbids it."""
     if (not s.running or not s.waiting or s.active is not None or s.cut or s.paused or s.retrying
             or s.person_has_floor):
+        return
+    if not any(w.is_person for w in s.waiting) and (
+            s.grouping or instances.waits(s, MAIN, s.waiting)):
         return
     waiting, s.waiting = tuple(s.waiting), []
     answer = Answer(s.next_generation, s.epoch, s.ledger.next_seq, s.now_ns, waiting)
@@ -41,10 +45,13 @@ def speak_line(s: KernelState, text: str, *, interruptible: bool = True) -> None
 # -- what the model writes ------------------------------------------------------------------------
 def current(s: KernelState, event) -> Answer:
     """Return the answer that the event belongs to, or None when it is stale."""
-    if event.generation_id != s.active or event.epoch < s.epoch:
+    answer = s.answers.get(event.generation_id)
+    # Words of the person end what is said to him, not what helpers think.
+    if answer is None or not answer.generating or (
+            answer.instance == MAIN and event.epoch < s.epoch):
         s.ignore('stale generation', str(event.generation_id), f'epoch {event.epoch}')
         return None
-    return s.answers[s.active]
+    return answer
 
 
 def on_first_token(s: KernelState, event) -> None:
@@ -66,8 +73,9 @@ def add_text(s: KernelState, answer: Answer, text: str) -> None:
     if not answer.stretches or answer.stretches[-1].seq is not None:
         answer.stretches.append(Stretch())
     answer.stretches[-1].text += text
-    s.held.append((answer.generation_id, text))
-    release(s)
+    if answer.instance == MAIN:
+        s.held.append((answer.generation_id, text))
+        release(s)
 
 
 def release(s: KernelState) -> None:
@@ -95,7 +103,7 @@ def flush(s: KernelState, answer: Answer) -> None:
     """Write the text since the last call as an assistant entry."""
     if answer.stretches and answer.stretches[-1].seq is None:
         stretch = answer.stretches[-1]
-        stretch.seq = s.append(Kind.ASSISTANT, stretch.text.strip(),
+        stretch.seq = s.append(Kind.ASSISTANT, stretch.text.strip(), instance=answer.instance,
                                generation_id=answer.generation_id).seq
 
 
@@ -110,8 +118,10 @@ def on_rejected(s: KernelState, event) -> None:
 def reject(s: KernelState, answer: Answer, reason: str, raw: str) -> None:
     """Write what is wrong with an output and have the model try again."""
     entry = s.append(Kind.NOTIFICATION, {'text': reason, 'raw': raw[:500]},
-                     name='rejected_output', generation_id=answer.generation_id)
-    turns.wait(s, entry.seq, 'notification', answer.depth + 1, answer.turns)
+                     name='rejected_output', generation_id=answer.generation_id,
+                     instance=answer.instance)
+    turns.wait(s, entry.seq, 'notification', answer.depth + 1, answer.turns,
+               instance=answer.instance)
 
 
 # -- end ------------------------------------------------------------------------------------------
@@ -120,7 +130,10 @@ def on_generation_ended(s: KernelState, event) -> None:
     answer = current(s, event)
     if not answer:
         return
-    s.active = None
+    if answer.instance == MAIN:
+        s.active = None
+    else:
+        instances.on_generation_ended(s, answer)
     answer.generating = False
     flush(s, answer)
     answer.counts = {'prompt_tokens': event.prompt_tokens, 'cached_tokens': event.cached_tokens,
@@ -141,7 +154,16 @@ def on_generation_ended(s: KernelState, event) -> None:
 def fail(s: KernelState, answer: Answer, event) -> None:
     """End a failed answer: try again without a dispatcher, else say it in a fixed line."""
     end(s, answer, Status.FAILED)
-    if event.error_code in (Error.NO_DISPATCHER, Error.STALE):
+    again = event.error_code in (Error.NO_DISPATCHER, Error.STALE)
+    if answer.instance != MAIN:
+        one = s.instances[answer.instance]
+        if again:
+            one.waiting = list(answer.waiting) + one.waiting
+            retry_later(s)
+        else:
+            instances.end(s, one, Status.FAILED, event.error_msg or 'generation aborted')
+        return
+    if again:
         s.waiting = list(answer.waiting) + s.waiting
         retry_later(s)
         return
@@ -157,16 +179,29 @@ def fail(s: KernelState, answer: Answer, event) -> None:
         speak_line(s, s.settings.engine_error_line)
 
 
-def lose_active(s: KernelState) -> None:
-    """End the running generation whose dispatcher died; ask again when one is back."""
-    answer = s.answers[s.active]
-    s.active = None
+def lose_all(s: KernelState) -> None:
+    """End the running generations whose dispatcher died; ask again when one is back."""
+    for answer in [a for a in s.answers.values() if a.generating]:
+        lose(s, answer)
+
+
+def lose(s: KernelState, answer: Answer) -> None:
+    """End a generation as lost; what it was to answer waits again."""
+    one = s.instances.get(answer.instance)
+    if one is None:
+        s.active = None
+    else:
+        one.active = None
     answer.generating = False
     flush(s, answer)
     calls.retract_pending(s, answer.generation_id, 'the dispatcher died')
     answer.finish = {'finish_reason': 'lost', 'error_code': Error.NO_DISPATCHER,
                      'error_msg': 'the dispatcher died'}
     end(s, answer, Status.LOST)
+    if one is not None:
+        one.waiting = list(answer.waiting) + one.waiting
+        retry_later(s)
+        return
     # What it said may have answered the person; a result counts only when its telling was whole.
     s.waiting = [w for w in answer.waiting
                  if not (w.is_person and answer.has_text)] + s.waiting
@@ -185,7 +220,9 @@ def end(s: KernelState, answer: Answer, status: Status) -> None:
     del s.answers[answer.generation_id]
     s.held = [h for h in s.held if h[0] != answer.generation_id]
     s.append(Kind.END, {**answer.finish, 'context_seq': answer.context_seq}, status=status,
-             generation_id=answer.generation_id)
+             generation_id=answer.generation_id, instance=answer.instance)
+    if answer.instance != MAIN:
+        return
     turns.answered(s, answer)
     if answer.waiting:
         measure(s, answer, complete=True, interrupted=status == Status.CANCELLED)
@@ -249,7 +286,7 @@ def interrupt(s: KernelState, reason: str, scope: Scope) -> None:
     s.emit(effects.Interrupt('stop', s.epoch, scope, reason))
     s.paused = False
     s.clear_timer('resume')
-    targets = {a.generation_id for a in s.answers.values()}
+    targets = {a.generation_id for a in s.answers.values() if a.instance == MAIN}
     held = {g for g, _ in s.held if s.answers[g].interruptible}
     targets = {g for g in targets if s.answers[g].generating or g in held
                or any(x.interruptible for x in open_segments(s, s.answers[g]))}

@@ -1,19 +1,11 @@
 """The life of a call: proposal, commit gate, execution, cancellation, exactly one end."""
 from typing import Any
 
-from async_agent_ros.core import answers, effects, turns
+from async_agent_ros.core import answers, built_in, effects, instances, operands, schedule
+from async_agent_ros.core import turns
 from async_agent_ros.core.state import Answer, Call, KernelState, NS_PER_S
 from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.core.words import Duplicates, Effect, Error, Kind, Phase, Scope, Status
-
-CANCEL = ToolSpec(
-    'cancel', 'Cancel a running call. Give its id, or the name of its tool.',
-    {'type': 'object', 'properties': {'call': {'type': 'string'}}, 'required': ['call'],
-     'additionalProperties': False},
-    effect=Effect.READ_ONLY)
-"""Built in; read-only because calling off work needs no commit point: it may run early."""
-
-BUILT_IN = {CANCEL.name: CANCEL}
 
 
 # -- proposal -------------------------------------------------------------------------------------
@@ -29,19 +21,28 @@ def on_call_generated(s: KernelState, event) -> None:
         del s.calls[call_id]     # an edit: the new entry is about the same id
     elif not call_id or call_id in s.calls or call_id in s.ended_calls:
         call_id = fresh_id(s)
-    spec = BUILT_IN.get(event.name) or s.catalogue.get(event.name) or None
-    entry = s.append(Kind.CALL, {'arguments': event.arguments}, call_id=call_id, name=event.name,
-                     generation_id=answer.generation_id)
-    call = Call(call_id, spec or ToolSpec('unknown'), event.arguments, entry.instance,
+    arguments = operands.replace(event.arguments, lambda o: str(operands.Operand(
+        answer.ids.get(o.call_id, o.call_id), o.path)))
+    answer.ids.setdefault(event.name, call_id)
+    if event.call_id:
+        answer.ids[event.call_id] = call_id
+    spec = built_in.TOOLS.get(event.name) or s.catalogue.get(event.name) or None
+    entry = s.append(Kind.CALL, {'arguments': arguments}, call_id=call_id, name=event.name,
+                     generation_id=answer.generation_id, instance=answer.instance)
+    call = Call(call_id, spec or ToolSpec('unknown'), arguments, answer.instance,
                 Phase.PENDING, s.now_ns, entry.seq, answer.generation_id,
-                depth=answer.depth, turns=answer.turns)
+                depth=answer.depth, turns=answer.turns,
+                built_in=event.name in built_in.TOOLS)
     s.calls[call_id] = call
-    if spec is None:
-        known = ', '.join(sorted([*s.catalogue, *BUILT_IN])) or 'none'
+    if spec is None or not instances.may_call(s, call.instance, spec.name):
+        known = ', '.join(n for n in sorted([*s.catalogue, *built_in.TOOLS])
+                          if instances.may_call(s, call.instance, n)) or 'none'
         finish(s, call, Status.FAILED, Error.UNKNOWN_TOOL,
                f'there is no tool {event.name!r}; the tools are: {known}')
         return
-    problem = spec.check_arguments(event.arguments)
+    call.resolved = not any(operands.find(arguments))
+    problem = (spec.check_arguments(arguments) if call.resolved
+               else schedule.problem_of(s, call))
     if problem:
         finish(s, call, Status.FAILED, Error.INVALID_ARGUMENTS, problem)
     elif not s.storage_ok and spec.effect != Effect.READ_ONLY:
@@ -49,7 +50,7 @@ def on_call_generated(s: KernelState, event) -> None:
                'the ledger cannot be written to disk, so nothing may change the world')
     elif not duplicate(s, call):
         if spec.effect == Effect.READ_ONLY:
-            commit(s, call)
+            schedule.clear(s, call)
 
 
 def fresh_id(s: KernelState) -> str:
@@ -82,16 +83,24 @@ def duplicate(s: KernelState, call: Call) -> bool:
 # -- the gate -------------------------------------------------------------------------------------
 def commit_pending(s: KernelState, answer: Answer) -> None:
     """Pass the commit point of a generation: the words were final, the model has finished."""
+    silent = not answer.has_text and any(w.is_person for w in answer.waiting)
     for call in list(s.calls.values()):
-        if call.generation_id != answer.generation_id or call.phase != Phase.PENDING:
+        if call.generation_id != answer.generation_id or call.call_id not in s.calls:
             continue
-        if call.joins:
-            continue
-        call.silent = not answer.has_text and any(w.is_person for w in answer.waiting)
-        if call.spec.effect == Effect.CONFIRM:
-            ask(s, call)
-        else:
-            commit(s, call)
+        if call.built_in and call.executing:
+            accept_built_in(s, call, silent)
+        elif call.phase == Phase.PENDING and not call.joins:
+            call.silent = silent and call.spec.effect != Effect.READ_ONLY
+            schedule.clear(s, call)
+
+
+def accept_built_in(s: KernelState, call: Call, silent: bool) -> None:
+    """A timer or a helper runs now: say so when the answer was silent, as with other tools."""
+    call.phase = Phase.RUNNING
+    entry = s.append(Kind.NOTIFICATION, {'progress': call.progress, 'text': 'accepted'},
+                     name='accepted', call_id=call.call_id, instance=call.instance)
+    if silent and call.spec is not built_in.WAIT:
+        turns.wait(s, entry.seq, 'accepted', call.depth + 1, call.turns, instance=call.instance)
 
 
 def ask(s: KernelState, call: Call) -> None:
@@ -100,7 +109,8 @@ def ask(s: KernelState, call: Call) -> None:
     values = ', '.join(str(v) for v in call.arguments.values())
     action = f'{call.spec.name.replace("_", " ")} {values}'.strip()
     question = s.settings.confirm_question.format(action=action)
-    s.append(Kind.NOTIFICATION, {'text': question}, name='confirm', call_id=call.call_id)
+    s.append(Kind.NOTIFICATION, {'text': question}, name='confirm', call_id=call.call_id,
+             instance=call.instance)
     answers.speak_line(s, question, interruptible=False)
     s.set_timer(f'confirm:{call.call_id}', s.settings.confirm_timeout_s)
 
@@ -112,14 +122,16 @@ def settle_confirmation(s: KernelState, verdict: str) -> None:
             continue
         s.clear_timer(f'confirm:{call.call_id}')
         if verdict == 'yes':
-            commit(s, call)
+            call.confirmed = True
+            schedule.advance(s, call)
         else:
             refuse(s, call, 'the person said no')
 
 
 def refuse(s: KernelState, call: Call, reason: str) -> None:
     """End a call that was not confirmed."""
-    s.append(Kind.RETRACT, {'reason': reason}, call_id=call.call_id, about_seq=call.call_seq)
+    s.append(Kind.RETRACT, {'reason': reason}, call_id=call.call_id, about_seq=call.call_seq,
+             instance=call.instance)
     finish(s, call, Status.RETRACTED, Error.NOT_CONFIRMED, reason)
 
 
@@ -136,29 +148,19 @@ def commit(s: KernelState, call: Call) -> None:
         finish(s, call, Status.FAILED, Error.LEDGER_UNAVAILABLE,
                'the ledger cannot be written to disk, so nothing may change the world')
         return
-    entry = s.append(Kind.COMMIT, {}, call_id=call.call_id, name=call.spec.name,
-                     about_seq=call.call_seq, generation_id=call.generation_id)
+    entry = s.append(Kind.COMMIT, {'arguments': call.arguments} if call.with_operands else {},
+                     call_id=call.call_id, name=call.spec.name, about_seq=call.call_seq,
+                     generation_id=call.generation_id, instance=call.instance)
     call.commit_seq, call.committed_ns, call.phase = entry.seq, s.now_ns, Phase.COMMITTED
-    if call.spec is CANCEL:
-        run_cancel(s, call)
-    else:
-        s.emit(effects.Execute(call.call_id, call.instance, call.spec, call.arguments,
-                               entry.seq))
-
-
-def run_cancel(s: KernelState, call: Call) -> None:
-    """Carry out the built-in tool `cancel`."""
-    wanted = call.arguments['call']
-    targets = [c for c in s.calls.values() if c is not call and wanted in (c.call_id, c.spec.name)]
-    for target in targets:
-        cancel(s, target, f'cancelled by {call.call_id}')
-    if targets:
-        finish(s, call, Status.SUCCEEDED, result={'cancelling': [t.call_id for t in targets]})
-    else:
-        running = ', '.join(f'{c.call_id} ({c.spec.name})' for c in s.calls.values()
-                            if c is not call) or 'none'
-        finish(s, call, Status.FAILED, Error.TOOL_FAILED,
-               f'no running call {wanted!r}; running calls: {running}')
+    call.text = ''
+    if call.spec.max_per_minute > 0.0:
+        s.executions.setdefault(call.spec.name, []).append(s.now_ns)
+    if call.built_in:
+        built_in.run(s, call)
+        return
+    s.emit(effects.Execute(call.call_id, call.instance, call.spec, call.arguments, entry.seq))
+    if call.spec.timeout_s > 0.0:
+        s.set_timer(f'timeout:{call.call_id}', call.spec.timeout_s + s.settings.timeout_grace_s)
 
 
 # -- withdrawal -----------------------------------------------------------------------------------
@@ -178,7 +180,10 @@ def cancel(s: KernelState, call: Call, reason: str) -> None:
     if call.cancel_asked:
         return
     entry = s.append(Kind.RETRACT, {'reason': reason}, call_id=call.call_id,
-                     about_seq=call.call_seq)
+                     about_seq=call.call_seq, instance=call.instance)
+    if call.built_in and call.executing:
+        built_in.stop(s, call, reason)
+        return
     if not call.executing:
         s.clear_timer(f'confirm:{call.call_id}')
         finish(s, call, Status.RETRACTED, Error.CANCELLED, reason, quiet=True)
@@ -207,7 +212,8 @@ def retract_pending(s: KernelState, generation_id: int, reason: str) -> None:
 def cancel_for_interrupt(s: KernelState, scope: Scope, reason: str) -> None:
     """Cancel what the scope of an interruption, or the tool's own policy, asks for."""
     for call in list(s.calls.values()):
-        if (scope == Scope.ALL or (scope == Scope.MOTION and call.spec.motion)
+        if call.call_id in s.calls and (
+                scope == Scope.ALL or (scope == Scope.MOTION and call.spec.motion)
                 or call.spec.cancel_on_barge_in):
             cancel(s, call, reason)
 
@@ -221,34 +227,36 @@ def on_call_accepted(s: KernelState, event) -> None:
         s.clear_timer(f'find:{call.call_id}')
         if call.cancel_asked:
             s.emit(effects.CancelCall(call.call_id, call.commit_seq))
-    if call is None or call.phase != Phase.COMMITTED:
+    if call is None or call.phase != Phase.COMMITTED or call.built_in:
         s.ignore('acceptance of a call that does not wait for it', event.call_id)
         return
     call.phase = Phase.RUNNING
     entry = s.append(Kind.NOTIFICATION, {'progress': call.progress, 'text': 'accepted'},
-                     name='accepted', call_id=call.call_id)
-    if call.silent and call.spec.effect != Effect.READ_ONLY:
-        turns.wait(s, entry.seq, 'accepted', call.depth + 1, call.turns)
+                     name='accepted', call_id=call.call_id, instance=call.instance)
+    if call.silent:
+        turns.wait(s, entry.seq, 'accepted', call.depth + 1, call.turns,
+                   instance=call.instance)
 
 
 def on_call_progressed(s: KernelState, event) -> None:
     """Keep the latest feedback; write it at most once per period."""
     call = s.calls.get(event.call_id)
-    if call is None or not call.executing:
+    if call is None or not call.executing or call.built_in:
         s.ignore('feedback of a call that does not run', event.call_id)
         return
     call.found = True
     call.progress, call.text = event.progress, event.text
+    s.changed = True
     if s.now_ns - call.progress_ns >= s.settings.progress_period_s * NS_PER_S:
         call.progress_ns = s.now_ns
         s.append(Kind.NOTIFICATION, {'progress': round(event.progress, 3), 'text': event.text},
-                 name='progress', call_id=call.call_id)
+                 name='progress', call_id=call.call_id, instance=call.instance)
 
 
 def on_call_ended(s: KernelState, event) -> None:
     """Write the result, whatever the phase: the server's terminal status wins."""
     call = s.calls.get(event.call_id)
-    if call is None or not call.executing:
+    if call is None or not call.executing or call.built_in:
         s.ignore('end of a call that does not run', event.call_id)
         return
     try:
@@ -264,6 +272,9 @@ def finish(s: KernelState, call: Call, status: Status, error_code: int = Error.N
     """Write the one terminal record of a call; unless quiet, it is owed to the person."""
     del s.calls[call.call_id]
     s.ended_calls[call.call_id] = str(status)
+    s.call_ended = True
+    if call.spec.timeout_s > 0.0 and call.commit_seq >= 0:
+        s.clear_timer(f'timeout:{call.call_id}')
     s.waiting = [w for w in s.waiting if not (
         w.trigger == 'accepted' and s.ledger[w.seq].call_id == call.call_id)]
     since_ns = call.committed_ns or call.since_ns
@@ -271,9 +282,10 @@ def finish(s: KernelState, call: Call, status: Status, error_code: int = Error.N
         Kind.RESULT, {'error_code': error_code, 'error_msg': error_msg, 'result': result,
                       'elapsed_s': round((s.now_ns - since_ns) / NS_PER_S, 3)},
         call_id=call.call_id, name=s.ledger[call.call_seq].name, about_seq=call.call_seq,
-        status=str(status), generation_id=0)
+        status=str(status), generation_id=0, instance=call.instance)
+    s.result_seqs[call.call_id] = entry.seq
     if not quiet:
-        turns.wait(s, entry.seq, 'result', call.depth + 1, call.turns)
+        turns.wait(s, entry.seq, 'result', call.depth + 1, call.turns, instance=call.instance)
     for call_id in call.joined:
         if call_id in s.calls:
             finish(s, s.calls[call_id], status, error_code, error_msg, result, quiet=quiet)
@@ -286,67 +298,21 @@ def on_find_timer(s: KernelState, call_id: str) -> None:
         lose(s, call, 'the manager was restarted and nobody knows how the call ended')
 
 
+def on_timeout_timer(s: KernelState, call_id: str) -> None:
+    """Give up on a call that its executor should have ended at its timeout, and did not."""
+    call = s.calls.get(call_id)
+    if call and call.executing:
+        lose(s, call, f'no end of it came within {call.spec.timeout_s:g} s')
+
+
 def lose(s: KernelState, call: Call, reason: str) -> None:
     """End a call whose fate nobody can tell."""
     finish(s, call, Status.LOST, Error.LOST, reason)
 
 
 def lose_all(s: KernelState, reason: str) -> None:
-    """End every executing call as lost."""
+    """End every call at the dispatcher as lost."""
     for call in list(s.calls.values()):
-        if call.call_id in s.calls and call.executing:
+        if call.call_id in s.calls and call.executing and not call.built_in:
             lose(s, call, reason)
 
-
-# -- the catalogue --------------------------------------------------------------------------------
-def on_tools_announced(s: KernelState, event) -> None:
-    """Take over a server's tools; refuse a name that another server has."""
-    offered = {}
-    for value in event.tools:
-        try:
-            spec = ToolSpec.from_json(value)
-        except (KeyError, TypeError, ValueError) as error:
-            refuse_tool(s, event.server, f'a tool of {event.server} is unusable: {error}')
-            continue
-        owner = s.server_of.get(spec.name)
-        if spec.name in BUILT_IN or (owner and owner != event.server):
-            refuse_tool(s, event.server, f'tool {spec.name!r} of {event.server} is refused: '
-                        f'{owner or "the agent itself"} already has one of that name')
-            continue
-        offered[spec.name] = spec
-    removed = sorted(n for n, o in s.server_of.items() if o == event.server and n not in offered)
-    added = [spec for name, spec in offered.items() if s.catalogue.get(name) != spec]
-    if added or removed:
-        change_catalogue(s, event.server, added, removed)
-
-
-def refuse_tool(s: KernelState, server: str, text: str) -> None:
-    """Note a refusal once."""
-    if text not in s.refusals:
-        s.refusals.add(text)
-        s.append(Kind.NOTIFICATION, {'text': text}, name='error')
-
-
-def change_catalogue(s: KernelState, server: str, added, removed) -> None:
-    """Write the change and apply it."""
-    s.append(Kind.SYSTEM, {'added': [spec.to_json() for spec in added], 'removed': list(removed),
-                           'server': server}, name='tools')
-    for name in removed:
-        s.catalogue.pop(name, None)
-        s.server_of.pop(name, None)
-    for spec in added:
-        s.catalogue[spec.name] = spec
-        s.server_of[spec.name] = server
-
-
-def on_tool_server_lost(s: KernelState, event) -> None:
-    """Take a server's tools away; its running calls end as lost."""
-    names = sorted(n for n, o in s.server_of.items() if o == event.server)
-    if not names:
-        s.ignore('loss of an unknown server', event.server)
-        return
-    change_catalogue(s, event.server, [], names)
-    how = 'stopped' if event.stopped else 'vanished'
-    for call in list(s.calls.values()):
-        if call.call_id in s.calls and call.executing and call.spec.name in names:
-            lose(s, call, f'its tool server {event.server} {how}; the effect is unknown')

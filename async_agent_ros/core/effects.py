@@ -29,6 +29,13 @@ class Generate(Effect):
 
 
 @dataclass(frozen=True)
+class AbortGeneration(Effect):
+    """End the generation of a helper that is not needed any more; nobody waits for its end."""
+
+    generation_id: int
+
+
+@dataclass(frozen=True)
 class Interrupt(Effect):
     """Pause, resume or stop; see Interrupt.msg."""
 

@@ -84,8 +84,7 @@ def on_peer_changed(s: KernelState, event) -> None:
             answers.close_cut(s)
     elif event.peer == 'dispatcher':
         calls.lose_all(s, 'the dispatcher died; the action may still run')
-        if s.active is not None:
-            answers.lose_active(s)
+        answers.lose_all(s)
 
 
 # -- words ----------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ deterministic and does no I/O; time comes with the events.
 """
 from typing import Callable, Dict, List, Mapping, Type
 
-from async_agent_ros.core import answers, calls, effects, events, floor, session, turns
+from async_agent_ros.core import answers, built_in, calls, catalogue, effects, events, floor
+from async_agent_ros.core import instances, schedule, session, turns
 from async_agent_ros.core.ledger import Ledger
 from async_agent_ros.core.state import KernelState
 from async_agent_ros.core.words import State
@@ -26,6 +27,12 @@ def on_timer(s: KernelState, event: events.TimerFired) -> None:
         calls.on_confirm_timer(s, subject)
     elif kind == 'find':
         calls.on_find_timer(s, subject)
+    elif kind == 'timeout':
+        calls.on_timeout_timer(s, subject)
+    elif kind == 'due':
+        built_in.on_due(s, subject)
+    elif kind == 'group':
+        s.grouping = False
     elif kind == 'retry':
         s.retrying = False
     elif kind == 'cut' and s.cut:
@@ -34,18 +41,8 @@ def on_timer(s: KernelState, event: events.TimerFired) -> None:
         s.ignore('timer without a purpose', event.timer_id)
 
 
-def stale(s: KernelState, event: events.Event) -> None:
-    """Drop what no running generation can have sent: nothing is generated in IDLE."""
-    s.ignore('no generation runs', type(event).__name__)
-
-
 def _always(handler: Handler) -> Mapping[State, Handler]:
     return {state: handler for state in State}
-
-
-def _while_generating(handler: Handler) -> Mapping[State, Handler]:
-    # In LISTENING and EMITTING a generation may go on behind the speech.
-    return {**_always(handler), State.IDLE: stale}
 
 
 TABLE: Dict[Type[events.Event], Mapping[State, Handler]] = {
@@ -58,15 +55,15 @@ TABLE: Dict[Type[events.Event], Mapping[State, Handler]] = {
     events.SpeechStopped: _always(floor.on_speech_stopped),
     events.TranscriptUpdated: _always(floor.on_transcript),
     events.UserText: _always(floor.on_user_text),
-    events.FirstToken: _while_generating(answers.on_first_token),
-    events.TextGenerated: _while_generating(answers.on_text),
-    events.CallGenerated: _while_generating(calls.on_call_generated),
-    events.CallRemoved: _while_generating(calls.on_call_removed),
-    events.OutputRejected: _while_generating(answers.on_rejected),
-    events.GenerationEnded: _while_generating(answers.on_generation_ended),
+    events.FirstToken: _always(answers.on_first_token),
+    events.TextGenerated: _always(answers.on_text),
+    events.CallGenerated: _always(calls.on_call_generated),
+    events.CallRemoved: _always(calls.on_call_removed),
+    events.OutputRejected: _always(answers.on_rejected),
+    events.GenerationEnded: _always(answers.on_generation_ended),
     events.SpeechProgressed: _always(answers.on_speech_progress),
-    events.ToolsAnnounced: _always(calls.on_tools_announced),
-    events.ToolServerLost: _always(calls.on_tool_server_lost),
+    events.ToolsAnnounced: _always(catalogue.on_tools_announced),
+    events.ToolServerLost: _always(catalogue.on_tool_server_lost),
     events.CallAccepted: _always(calls.on_call_accepted),
     events.CallProgressed: _always(calls.on_call_progressed),
     events.CallEnded: _always(calls.on_call_ended),
@@ -96,9 +93,9 @@ class Kernel:
         if s.running:
             self._settle(s)
         s.phase = phase_of(s)
-        shown = visible(s)
-        if shown != self._shown:
-            self._shown = shown
+        shown = (s.session, s.phase, s.epoch, s.active, s.paused, s.running)
+        if shown != self._shown or s.changed:
+            self._shown, s.changed = shown, False
             s.emit(effects.StateChanged())
         return s.out
 
@@ -107,7 +104,14 @@ class Kernel:
         """Do what has become possible, in a fixed order."""
         floor.accept_deferred(s)
         answers.release(s)
-        answers.end_finished(s)
+        while True:
+            answers.end_finished(s)
+            instances.end_finished(s)
+            if not s.call_ended:
+                break
+            built_in.end_waits(s)
+            schedule.advance_waiting(s)
+        instances.start_due(s)
         answers.start_if_due(s)
         turns.end_finished(s)
 
@@ -119,9 +123,3 @@ def phase_of(s: KernelState) -> State:
     if s.segments:
         return State.EMITTING
     return State.GENERATING if s.active is not None else State.IDLE
-
-
-def visible(s: KernelState):
-    """Return what AgentState shows, to tell whether it changed; seq and times apart."""
-    return (s.session, s.phase, s.epoch, s.active, s.paused, s.running, tuple(
-        (c.call_id, c.phase, c.progress, c.text) for c in s.calls.values()))

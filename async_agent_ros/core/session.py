@@ -1,10 +1,10 @@
 """Begin, resume and end of a session; what survives in the ledger and what is lost."""
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
-from async_agent_ros.core import calls, effects, turns
-from async_agent_ros.core.ledger import Entry, Ledger
+from async_agent_ros.core import built_in, calls, catalogue, effects, instances, turns
+from async_agent_ros.core.ledger import Entry, Ledger, MAIN
 from async_agent_ros.core.settings import Settings
-from async_agent_ros.core.state import Call, KernelState, Waiting
+from async_agent_ros.core.state import Call, Instance, KernelState, Waiting
 from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.core.words import Error, Kind, Phase, Scope, Status
 
@@ -20,8 +20,8 @@ def on_started(s: KernelState, event) -> None:
         return
     if s.settings.system_text:
         s.append(Kind.SYSTEM, s.settings.system_text)
-    calls.change_catalogue(s, 'agent', list(calls.BUILT_IN.values()), [])
-    # The built-in tools are looked up in BUILT_IN: no server may take them away.
+    catalogue.change(s, 'agent', list(built_in.TOOLS.values()), [])
+    # The built-in tools are looked up in built_in.TOOLS: no server may take them away.
     s.catalogue.clear()
     s.server_of.clear()
 
@@ -36,11 +36,12 @@ def on_stopping(s: KernelState, event) -> None:
             continue
         executing = call.executing
         calls.cancel(s, call, 'the agent stops')
-        if executing:
+        if executing and call.call_id in s.calls:
             calls.lose(s, call, 'the agent stopped before the call ended; it was asked to cancel')
     for answer in list(s.answers.values()):
         s.append(Kind.END, {'finish_reason': 'shutdown', 'context_seq': answer.context_seq},
-                 status=str(Status.CANCELLED), generation_id=answer.generation_id)
+                 status=str(Status.CANCELLED), generation_id=answer.generation_id,
+                 instance=answer.instance)
     for turn in list(s.turns.values()):
         turn.error_code, turn.error_msg = turns.ERROR_SHUTDOWN, 'the agent was shut down'
         turns.end(s, turn)
@@ -57,7 +58,7 @@ def ended_in_order(ledger: Ledger) -> bool:
 
 def is_session_end(entry: Entry) -> bool:
     """Tell whether the entry ends the main instance."""
-    return entry.kind == Kind.END and entry.generation_id == 0
+    return entry.kind == Kind.END and entry.generation_id == 0 and entry.instance == MAIN
 
 
 def on_storage_changed(s: KernelState, event) -> None:
@@ -75,14 +76,21 @@ def recover(s: KernelState) -> None:
     s.epoch += 1
     s.emit(effects.Interrupt('stop', s.epoch, Scope.SPEECH, 'the manager was restarted'))
     s.append(Kind.NOTIFICATION, {'text': 'the manager was restarted'}, name='note')
-    for generation_id in open_generations(s):
+    for generation_id, instance in open_generations(s):
         s.append(Kind.END, {'finish_reason': 'lost', 'context_seq': 0},
-                 status=str(Status.LOST), generation_id=generation_id)
+                 status=str(Status.LOST), generation_id=generation_id, instance=instance)
     for call in open_calls:
         s.calls[call.call_id] = call
+    for one in reversed(list(s.instances.values())):
+        instances.end(s, one, Status.LOST, 'the manager was restarted')
+    for call in open_calls:
+        if call.call_id not in s.calls:
+            continue
         if call.commit_seq < 0:
-            calls.cancel(s, call, 'the manager was restarted before it was committed')
-        elif call.spec.name in calls.BUILT_IN:
+            give_up(s, call)
+        elif call.spec is built_in.SET_TIMER:
+            built_in.arm(s, call)
+        elif call.built_in:
             calls.finish(s, call, Status.FAILED, Error.UNKNOWN, 'the manager was restarted')
         else:
             call.found = False
@@ -92,11 +100,24 @@ def recover(s: KernelState) -> None:
     s.waiting = unanswered(s)
 
 
-def open_generations(s: KernelState) -> List[int]:
-    """Return the generations that wrote something and have no end."""
-    seen = {e.generation_id for e in s.ledger if e.generation_id}
+def give_up(s: KernelState, call: Call) -> None:
+    """End a call that never started; one that was promised to the person is owed to him."""
+    ended = any(e.kind == Kind.END and e.generation_id == call.generation_id
+                and e.status == Status.SUCCEEDED for e in s.ledger[call.call_seq:])
+    if not ended:
+        calls.cancel(s, call, 'the manager was restarted before it was committed')
+        return
+    reason = 'the manager was restarted before it could start'
+    s.append(Kind.RETRACT, {'reason': reason}, call_id=call.call_id, about_seq=call.call_seq,
+             instance=call.instance)
+    calls.finish(s, call, Status.RETRACTED, Error.UNKNOWN, reason)
+
+
+def open_generations(s: KernelState) -> List[Tuple[int, str]]:
+    """Return the generations that wrote something and have no end, and whose they are."""
+    seen = {e.generation_id: e.instance for e in s.ledger if e.generation_id}
     ended = {e.generation_id for e in s.ledger if e.kind == Kind.END}
-    return sorted(seen - ended)
+    return sorted((g, instance) for g, instance in seen.items() if g not in ended)
 
 
 def fold(s: KernelState) -> List[Call]:
@@ -108,20 +129,34 @@ def fold(s: KernelState) -> List[Call]:
         if entry.kind == Kind.SYSTEM and entry.name == 'tools':
             apply_catalogue(s, entry)
         elif entry.kind == Kind.CALL:
-            spec = calls.BUILT_IN.get(entry.name) or s.catalogue.get(entry.name)
+            spec = built_in.TOOLS.get(entry.name) or s.catalogue.get(entry.name)
             opened[entry.call_id] = Call(
                 entry.call_id, spec or ToolSpec('unknown'), entry.data['arguments'],
-                entry.instance, Phase.PENDING, entry.stamp_ns, entry.seq, entry.generation_id)
+                entry.instance, Phase.PENDING, entry.stamp_ns, entry.seq, entry.generation_id,
+                built_in=entry.name in built_in.TOOLS)
         elif entry.kind == Kind.COMMIT:
             call = opened[entry.call_id]
             call.phase, call.commit_seq = Phase.COMMITTED, entry.seq
             call.committed_ns = entry.stamp_ns
+            call.arguments = entry.data.get('arguments', call.arguments)
+            call.resolved = True
+            if call.spec.max_per_minute > 0.0:
+                s.executions.setdefault(call.spec.name, []).append(entry.stamp_ns)
         elif entry.kind == Kind.RETRACT and opened[entry.call_id].executing:
             opened[entry.call_id].cancel_asked = True
             opened[entry.call_id].phase = Phase.CANCELLING
         elif entry.kind == Kind.RESULT:
             opened.pop(entry.call_id, None)
             s.ended_calls[entry.call_id] = entry.status
+            s.result_seqs[entry.call_id] = entry.seq
+        elif entry.kind in (Kind.FORK, Kind.SPAWN):
+            data = entry.data
+            parent = s.instances.get(data['parent'])
+            s.instances[entry.instance] = Instance(
+                entry.instance, data['parent'], entry.call_id, parent.depth + 1 if parent else 1)
+            s.next_instance += 1
+        elif entry.kind == Kind.END and entry.generation_id == 0:
+            s.instances.pop(entry.instance, None)
     # Segment ids must not repeat those of an earlier life: the sink may still report on them.
     s.next_segment = (s.ledger.next_seq << 16) + 1
     return list(opened.values())
@@ -134,7 +169,7 @@ def apply_catalogue(s: KernelState, entry: Entry) -> None:
         s.catalogue.pop(name, None)
         s.server_of.pop(name, None)
     for value in change['added']:
-        if value['name'] not in calls.BUILT_IN:
+        if value['name'] not in built_in.TOOLS:
             s.catalogue[value['name']] = ToolSpec.from_json(value)
             s.server_of[value['name']] = change['server']
 
@@ -143,7 +178,7 @@ def unanswered(s: KernelState) -> List[Waiting]:
     """Return what no generation has answered: words not attempted, results not told."""
     attempted = told = 0
     for entry in s.ledger:
-        if entry.kind == Kind.END and entry.generation_id:
+        if entry.kind == Kind.END and entry.generation_id and entry.instance == MAIN:
             reach = entry.data.get('context_seq', 0)
             if entry.status == Status.SUCCEEDED:
                 told = max(told, reach)
@@ -151,6 +186,8 @@ def unanswered(s: KernelState) -> List[Waiting]:
                 attempted = max(attempted, reach)
     waiting = []
     for entry in s.ledger[min(attempted, told):]:
+        if entry.instance != MAIN:
+            continue    # helpers died with the manager
         if entry.kind == Kind.USER and entry.seq >= attempted:
             waiting.append(Waiting(entry.seq, entry.name, s.now_ns))
         elif entry.seq >= told and (
@@ -163,7 +200,7 @@ def unanswered(s: KernelState) -> List[Waiting]:
 
 def is_quiet(s: KernelState, entry: Entry) -> bool:
     """Tell whether a result needs no word: it was called off as asked."""
-    return entry.status == Status.RETRACTED or (
-        entry.status == Status.CANCELLED and any(
+    return entry.data.get('error_code') == Error.CANCELLED and (
+        entry.status == Status.RETRACTED or any(
             e.kind == Kind.RETRACT and e.call_id == entry.call_id
             for e in s.ledger[entry.about_seq:entry.seq]))

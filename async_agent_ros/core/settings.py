@@ -38,6 +38,16 @@ class Settings:
     confirm_question: str = 'Shall I really {action}?'
     progress_period_s: float = 2.0
     """At most one progress entry per call in this time."""
+    result_group_s: float = 0.1
+    """After a result: wait for others that end at the same time, and tell them together."""
+    max_instances: int = 4
+    """Helpers (forks and spawns) that may live at once."""
+    max_depth: int = 2
+    """Helpers may have helpers to this depth."""
+    utc_offset_s: int = 0
+    """Local time less UTC, for the clock that the model sees."""
+    timeout_grace_s: float = 10.0
+    """Beyond a tool's timeout, until a call that nobody ends counts as lost."""
     retry_s: float = 1.0
     """Until a generation is asked for again when no dispatcher answers."""
     max_chain: int = 8

@@ -74,6 +74,9 @@ class Answer:
     stretches: List[Stretch] = field(default_factory=list)
     calls: int = 0
     interruptible: bool = True
+    instance: str = MAIN
+    ids: Dict[str, str] = field(default_factory=dict)
+    """What the model calls its calls in here (an id, or the tool's name) -> call id."""
     stamps_ns: Dict[str, int] = field(default_factory=dict)
     counts: Dict[str, float] = field(default_factory=dict)
     finish: Dict[str, Any] = field(default_factory=dict)
@@ -110,6 +113,17 @@ class Call:
     generation_id: int
     depth: int = 0
     turns: FrozenSet[str] = frozenset()
+    built_in: bool = False
+    """It runs inside the kernel."""
+    cleared: bool = False
+    """Past its gate: it may start as soon as operands and resources are there."""
+    resolved: bool = False
+    """The arguments hold values, no operands (any more)."""
+    with_operands: bool = False
+    confirmed: bool = False
+    waits_for: str = ''
+    targets: Tuple[str, ...] = ()
+    """The calls that a `wait` waits for."""
     commit_seq: int = -1
     committed_ns: int = 0
     progress: float = -1.0
@@ -133,6 +147,23 @@ class Call:
     def executing(self) -> bool:
         """Tell whether it was sent for execution."""
         return self.phase in (Phase.COMMITTED, Phase.RUNNING, Phase.CANCELLING)
+
+
+@dataclass
+class Instance:
+    """A helper that works in the background; the conversation with the person is not in here."""
+
+    name: str
+    parent: str
+    call_id: str
+    """The fork or spawn call whose result is its report."""
+    depth: int
+    tools: Tuple[str, ...] = ()
+    """The tools that it may call; empty: all."""
+    active: Optional[int] = None
+    waiting: List[Waiting] = field(default_factory=list)
+    steps: int = 0
+    report: str = ''
 
 
 @dataclass
@@ -193,7 +224,20 @@ class KernelState:
     calls: Dict[str, Call] = field(default_factory=dict)
     ended_calls: Dict[str, str] = field(default_factory=dict)
     """Terminal status of every call that has ended."""
+    result_seqs: Dict[str, int] = field(default_factory=dict)
+    """Where the result of an ended call stands."""
     next_call: int = 1
+    call_ended: bool = False
+    """A call has ended in this step: others may have waited for it."""
+    executions: Dict[str, List[int]] = field(default_factory=dict)
+    """When the tools with a limited rate began of late."""
+    instances: Dict[str, Instance] = field(default_factory=dict)
+    """Living helpers, oldest first."""
+    next_instance: int = 1
+    grouping: bool = False
+    """A result has come; others may follow at once and are told with it."""
+    changed: bool = False
+    """Something of the calls that AgentState shows has changed in this step."""
 
     next_generation: int = 1
     active: Optional[int] = None
@@ -234,6 +278,7 @@ class KernelState:
         entry = Entry(seq=self.ledger.next_seq, stamp_ns=self.now_ns, kind=kind, content=text,
                       epoch=self.epoch, **fields)
         self.ledger.append(entry)
+        self.changed = self.changed or bool(entry.call_id)
         self.emit(effects.Append(entry))
         return entry
 

@@ -6,7 +6,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 import jsonschema
 
-from async_agent_ros.core.words import Duplicates, Effect
+from async_agent_ros.core.words import Busy, Duplicates, Effect
 
 NAME_PATTERN = re.compile(r'[a-z][a-z0-9_]*\Z')
 
@@ -39,6 +39,8 @@ class ToolSpec:
     motion: bool = False
     cancel_on_barge_in: bool = False
     resources: Tuple[str, ...] = ()
+    when_busy: Busy = Busy.QUEUE
+    max_per_minute: float = 0.0
     examples: Tuple[Example, ...] = ()
     action_name: str = ''
 
@@ -59,7 +61,7 @@ class ToolSpec:
         return {**asdict(self),
                 'effect': str(self.effect),
                 'duplicates': str(self.duplicates) if self.duplicates else None,
-                'resources': list(self.resources),
+                'resources': list(self.resources), 'when_busy': str(self.when_busy),
                 'examples': [asdict(e) for e in self.examples]}
 
     @classmethod
@@ -74,6 +76,7 @@ class ToolSpec:
         duplicates = given.get('duplicates')
         given['duplicates'] = Duplicates(duplicates) if duplicates else None
         given['resources'] = tuple(given.get('resources', ()))
+        given['when_busy'] = Busy(given.get('when_busy') or Busy.QUEUE)
         given['examples'] = tuple(
             e if isinstance(e, Example) else Example(e['say'], e.get('arguments', {}))
             for e in given.get('examples', ()))

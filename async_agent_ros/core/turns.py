@@ -1,14 +1,22 @@
 """What waits for an answer, and the turns of Converse goals that follow from it."""
 from async_agent_ros.core import effects
+from async_agent_ros.core.ledger import MAIN
 from async_agent_ros.core.state import Answer, KernelState, Turn, Waiting
 
 ERROR_INTERRUPTED, ERROR_GENERATION, ERROR_SHUTDOWN = 802, 803, 804
 
 
-def wait(s: KernelState, seq: int, trigger: str, depth: int = 0, turn_ids=frozenset(),
-         **stamps) -> None:
-    """Have the entry answered by the next generation."""
-    s.waiting.append(Waiting(seq, trigger, s.now_ns, depth=depth, turns=turn_ids, **stamps))
+def wait(s: KernelState, seq: int, trigger: str, depth: int = 0, turn_ids=frozenset(), *,
+         instance: str = MAIN, **stamps) -> None:
+    """Have the entry answered by the next generation of the instance, while that lives."""
+    waiting = Waiting(seq, trigger, s.now_ns, depth=depth, turns=turn_ids, **stamps)
+    if instance == MAIN:
+        s.waiting.append(waiting)
+        if trigger == 'result' and not s.grouping and s.settings.result_group_s > 0.0:
+            s.grouping = True
+            s.set_timer('group', s.settings.result_group_s)
+    elif instance in s.instances:
+        s.instances[instance].waiting.append(waiting)
 
 
 def open_turn(s: KernelState, request_id: str, wait_for_calls: bool) -> None:

@@ -78,6 +78,7 @@ class Busy(Word):
 
     QUEUE = 'queue'
     REFUSE = 'refuse'
+    REPLACE = 'replace'
 
 
 class Scope(Word):

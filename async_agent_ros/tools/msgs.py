@@ -4,7 +4,7 @@ import json
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from async_agent_ros.core.tools import Example, ToolSpec, canonical_json
-from async_agent_ros.core.words import Duplicates, Effect
+from async_agent_ros.core.words import Busy, Duplicates, Effect
 from async_agent_ros.msg import ToolSpec as ToolSpecMsg
 
 LEASE_S = 3.0
@@ -44,6 +44,7 @@ def spec_to_msg(spec: ToolSpec) -> ToolSpecMsg:
         effect=str(spec.effect), duplicates=str(spec.duplicates) if spec.duplicates else '',
         timeout_s=float(spec.timeout_s), motion=spec.motion,
         cancel_on_barge_in=spec.cancel_on_barge_in, resources=list(spec.resources),
+        when_busy=str(spec.when_busy), max_per_minute=float(spec.max_per_minute),
         examples_json=canonical_json(
             [{'say': e.say, 'arguments': dict(e.arguments)} for e in spec.examples]),
         action_name=spec.action_name)
@@ -77,6 +78,10 @@ def spec_from_msg(msg: ToolSpecMsg) -> ToolSpec:
         duplicates = Duplicates(msg.duplicates)
     except ValueError:
         duplicates = None
+    try:
+        when_busy = Busy(msg.when_busy or Busy.QUEUE)
+    except ValueError:
+        when_busy = Busy.QUEUE
     examples = []
     for item in parsed('examples_json', [], list):
         if not isinstance(item, dict) or not isinstance(item.get('say'), str):
@@ -90,4 +95,5 @@ def spec_from_msg(msg: ToolSpecMsg) -> ToolSpec:
         # float32 on the wire: 0.1 s comes back as 0.1 s
         timeout_s=round(float(msg.timeout_s), 3), motion=msg.motion,
         cancel_on_barge_in=msg.cancel_on_barge_in, resources=tuple(msg.resources),
+        when_busy=when_busy, max_per_minute=round(float(msg.max_per_minute), 3),
         examples=tuple(examples), action_name=msg.action_name)

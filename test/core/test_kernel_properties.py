@@ -1,5 +1,6 @@
 """The rules of the design, for any order of events: hypothesis plays the world."""
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given, settings, strategies as st
 from kernel_world import generates, of, SERVER, TOOLS, World
@@ -7,10 +8,22 @@ from kernel_world import generates, of, SERVER, TOOLS, World
 from async_agent_ros.core import effects, events
 from async_agent_ros.core.replay import first_difference, replay
 from async_agent_ros.core.settings import Settings
-from async_agent_ros.core.words import Effect, Kind
+from async_agent_ros.core.words import Busy, Effect, Kind, Phase
 
 # Commands as plain data; what they point at (which call, which segment) is chosen by index when
 # they are played, so that most are plausible, and some come too late, twice or for nobody.
+MORE_TOOLS = (
+    replace(TOOLS['navigate_to'], name='lift', motion=False, resources=('arm',)),
+    replace(TOOLS['navigate_to'], name='wave', resources=('arm',), when_busy=Busy.REPLACE),
+    replace(TOOLS['look'], name='beep', cancel_on_barge_in=False, max_per_minute=2.0))
+ALL_TOOLS = {**TOOLS, **{t.name: t for t in MORE_TOOLS}}
+BUILT_IN = {
+    'cancel': {'call': 'navigate_to'}, 'wait': {}, 'now': {}, 'set_timer': {'after_s': 5.0},
+    'fork': {'task': 'look'}, 'spawn': {'brief': 'look', 'tools': ['look', 'lift']}}
+PLACES = ('kitchen', 'hall', '$c1.n', '$look', '$c2')
+HELPER = 4
+"""As the number of a generation's output: that of a helper, where there is one."""
+
 TEXTS = ('drive to the kitchen', 'stop', 'mm-hm', 'yes', 'no', 'what is it', '')
 NUMBER = st.integers(0, 5)
 MOVES = st.one_of(
@@ -20,8 +33,8 @@ MOVES = st.one_of(
     st.tuples(st.just('speech_stopped'), NUMBER),
     st.tuples(st.just('transcript'), NUMBER, st.sampled_from(TEXTS), st.booleans()),
     st.tuples(st.just('text'), st.sampled_from(('Well, ', 'I am there. ', 'Sure?')), NUMBER),
-    st.tuples(st.just('call'), st.sampled_from((*TOOLS, 'cancel', 'fly')),
-              st.sampled_from(('', 'c1', 'c2', 'c9')), NUMBER),
+    st.tuples(st.just('call'), st.sampled_from((*ALL_TOOLS, *BUILT_IN, 'fly')),
+              st.sampled_from(('', 'c1', 'c2', 'c9')), NUMBER, st.sampled_from(PLACES)),
     st.tuples(st.just('remove'), st.sampled_from(('c1', 'c2', 'c9'))),
     st.tuples(st.just('rejected')),
     st.tuples(st.just('finish'), st.sampled_from((0, 0, 0, 601, 602, 606)), NUMBER),
@@ -40,17 +53,21 @@ MOVES = st.one_of(
 )
 # Stretches of an ordinary conversation, so that random orders happen in the middle of one.
 SCENES = st.sampled_from((
-    (('say', 'drive to the kitchen'), ('text', 'Well, ', 0), ('call', 'navigate_to', '', 0),
+    (('say', 'drive to the kitchen'), ('text', 'Well, ', 0), ('call', 'navigate_to', '', 0, 'kitchen'),
      ('finish', 0, 0), ('accepted', 0)),
-    (('say', 'what is it'), ('call', 'get_battery', '', 0), ('finish', 0, 0)),
-    (('say', 'drive to the kitchen'), ('call', 'open_door', '', 0), ('finish', 0, 0),
+    (('say', 'what is it'), ('call', 'get_battery', '', 0, ''), ('finish', 0, 0)),
+    (('say', 'drive to the kitchen'), ('call', 'open_door', '', 0, 'hall'), ('finish', 0, 0),
      ('say', 'yes')),
     (('ended', 0, 'succeeded'), ('text', 'I am there. ', 0), ('progress', 0, 'started', 0)),
     (('text', 'I am there. ', 0), ('finish', 0, 0), ('progress', 0, 'finished', 0)),
     (('speech_started', 0), ('speech_stopped', 0), ('transcript', 0, 'what is it', True),
      ('progress', 0, 'stopped', 3), ('progress', 0, 'stopped', 0)),
     (('speech_started', 1), ('text', 'Well, ', 0), ('transcript', 1, 'mm-hm', True)),
-    (('interrupt', 'speech'), ('text', 'Well, ', 5), ('call', 'navigate_to', 'c9', 0)),
+    (('say', 'what is it'), ('call', 'fork', '', 0, ''), ('finish', 0, 0),
+     ('call', 'lift', '', HELPER, 'hall'), ('finish', 0, HELPER)),
+    (('say', 'what is it'), ('call', 'lift', '', 0, 'hall'), ('call', 'wave', '', 0, '$lift.n'),
+     ('call', 'lift', '', 0, 'kitchen'), ('finish', 0, 0)),
+    (('interrupt', 'speech'), ('text', 'Well, ', 5), ('call', 'navigate_to', 'c9', 0, 'hall')),
 ))
 
 
@@ -71,7 +88,10 @@ class Player:
     """Plays moves and checks the rules after every step."""
 
     def __init__(self, **options):
-        self.world = World(Settings(max_chain=1000, **options))
+        self.world = World(Settings(max_chain=1000, **options), tools=tuple(ALL_TOOLS.values()))
+        self.passed = set()
+        self.helpers = set()
+        self.begun = {}
         self.timers = {}
         self.executed = Counter()
         self.released = {}
@@ -92,6 +112,10 @@ class Player:
     def _play(self, name, *args):
         state = self.world.state
         current = {'generation_id': state.active or 99, 'epoch': state.epoch}
+        helper = next((i.active for i in state.instances.values() if i.active), None)
+        if helper and name in ('text', 'call', 'finish') and args[-2 if name == 'call' else -1] \
+                == HELPER:
+            current['generation_id'] = helper
         if name == 'say':
             return self._step(events.UserText, text=args[0])
         if name == 'converse':
@@ -109,11 +133,10 @@ class Player:
                 current = {'generation_id': 1, 'epoch': 0}
             return self._step(events.TextGenerated, text=args[0], **current)
         if name == 'call':
-            arguments = {} if args[2] == 5 else {'place': 'kitchen'}
+            arguments = {} if args[2] == 5 or args[0] == 'get_battery' else {'place': args[3]}
+            arguments = BUILT_IN.get(args[0], arguments)
             if args[0] == 'cancel':
                 arguments = {'call': pick(state.calls, args[2]) or 'navigate_to'}
-            if args[0] == 'get_battery':
-                arguments = {}
             return self._step(events.CallGenerated, name=args[0], call_id=args[1],
                               arguments=arguments, **current)
         if name == 'remove':
@@ -146,7 +169,7 @@ class Player:
             return self._step(events.ToolServerLost, server=SERVER)
         if name == 'server_back':
             return self._step(events.ToolsAnnounced, server=SERVER,
-                              tools=tuple(t.to_json() for t in TOOLS.values()))
+                              tools=tuple(t.to_json() for t in ALL_TOOLS.values()))
         if name == 'storage':
             return self._step(events.StorageChanged, writable=args[0], message='disk')
         self.restarts += 1
@@ -158,6 +181,8 @@ class Player:
     # -- the rules --------------------------------------------------------------------------------
     def check(self, event, out):
         state = self.world.state
+        if isinstance(event, events.GenerationEnded) and not event.error_code:
+            self.passed.add(event.generation_id)
         for effect in out:
             if isinstance(effect, effects.SetTimer):
                 self.timers[effect.timer_id] = effect.at_ns
@@ -181,19 +206,32 @@ class Player:
         assert self.executed[effect.call_id] == 1
         commit = self.world.ledger[effect.commit_seq]
         assert commit.kind == Kind.COMMIT and commit.call_id == effect.call_id
-        if effect.spec.effect == Effect.STATE_CHANGING:
-            assert isinstance(event, events.GenerationEnded)
+        if effect.spec.effect != Effect.READ_ONLY:
+            assert commit.generation_id in self.passed
         if effect.spec.effect == Effect.CONFIRM:
-            words = self.world.ledger[commit.seq - 1]
-            assert words.kind in (Kind.USER, Kind.COMMIT) and words.content != 'no'
+            asked = max(e.seq for e in self.world.ledger
+                        if e.call_id == effect.call_id and e.name == 'confirm')
             assert any(e.kind == Kind.USER and e.content == 'yes'
-                       for e in self.world.ledger[commit.seq - 3:commit.seq])
+                       for e in self.world.ledger[asked:commit.seq])
+        assert '$' not in str(effect.arguments)
+        state = self.world.state
+        for other in state.calls.values():
+            if other.call_id != effect.call_id and other.executing:
+                assert not set(other.spec.resources) & set(effect.spec.resources)
+        if effect.spec.max_per_minute:
+            begun = self.begun.setdefault(effect.spec.name, [])
+            begun.append(state.now_ns)
+            assert len([t for t in begun if t > state.now_ns - 60 * 10**9]) <= 2
         if effect.spec.effect != Effect.READ_ONLY:
             assert self.world.state.storage_ok
 
     def check_generate(self, effect):
         """One generation at a time; its context is the whole ledger of that moment."""
         state = self.world.state
+        if effect.instance != 'main':
+            assert state.instances[effect.instance].active == effect.generation_id
+            self.helpers.add(effect.generation_id)
+            return
         assert effect.generation_id == state.active and effect.generation_id not in \
             self.generations
         assert effect.context_seq <= state.ledger.next_seq and effect.epoch == state.epoch
@@ -203,7 +241,8 @@ class Player:
     def check_stale(self, event, out):
         """Output of an older epoch or of another generation changes nothing."""
         if isinstance(event, (events.TextGenerated, events.CallGenerated, events.CallRemoved)):
-            if event.epoch < self.world.state.epoch:
+            if (event.epoch < self.world.state.epoch
+                    and event.generation_id not in self.helpers):
                 assert not of(out, effects.Append) and not of(out, effects.Say)
 
     def check_work_goes_on(self, event, out):
@@ -222,8 +261,11 @@ class Player:
         self.play(('storage', True))
         for utterance_id in sorted({*state.speaking, *state.awaited}):
             self.play(('transcript', int(utterance_id[1:]), '', True))
-        for _ in range(200):
+        for _ in range(400):
             state = world.state
+            calls = list(state.calls.values())
+            running = [c for c in calls if c.executing and not c.built_in]
+            asking = [c for c in calls if c.phase == Phase.CONFIRMING]
             if state.retrying:
                 self.play(('peer', 'dispatcher', True))
             elif state.cut:
@@ -233,17 +275,22 @@ class Player:
                 self.play(('progress', 0, 'finished', 0))
             elif state.active is not None:
                 self.play(('finish', 0, 0))
-            elif state.calls:
-                call = next(iter(state.calls.values()))
-                if call.phase == 'confirming':
-                    self.check(*self._step(events.TimerFired,
-                                           timer_id=f'confirm:{call.call_id}'))
-                else:
-                    self.check(*self._step(events.CallEnded, call_id=call.call_id))
+            elif any(i.active for i in state.instances.values()):
+                self.play(('finish', 0, HELPER))
+            elif asking:
+                self.check(*self._step(events.TimerFired,
+                                       timer_id=f'confirm:{asking[0].call_id}'))
+            elif running:
+                self.check(*self._step(events.CallEnded, call_id=running[0].call_id))
+            elif calls:    # timers, waits
+                self.play(('interrupt', 'all'))
+            elif state.grouping:
+                self.timers.pop('group', None)
+                self.check(*self._step(events.TimerFired, timer_id='group'))
             else:
                 break
         assert not state.calls and not state.answers and not state.waiting and not state.turns
-        assert not state.held and state.phase == 'idle'
+        assert not state.held and not state.instances and state.phase == 'idle'
 
 
 def play(moves, **options):
@@ -267,7 +314,11 @@ def test_the_rules_hold_for_any_order_of_events(moves):
     if not player.restarts:
         generation_ends = Counter(e.generation_id for e in ledger if e.kind == Kind.END)
         assert set(player.generations) <= set(generation_ends)
-    assert set(Counter(e.generation_id for e in ledger if e.kind == Kind.END).values()) <= {1}
+    assert set(Counter((e.generation_id, e.instance) for e in ledger
+                       if e.kind == Kind.END).values()) <= {1}
+    begun = {e.instance for e in ledger if e.kind in (Kind.FORK, Kind.SPAWN)}
+    assert begun == {e.instance for e in ledger
+                     if e.kind == Kind.END and not e.generation_id and e.instance != 'main'}
 
 
 @settings(max_examples=200, deadline=None)
@@ -283,7 +334,8 @@ def test_a_result_is_told_exactly_once(moves):
     assert set(told.values()) <= {1}
     quiet = {e.call_id for e in ledger if e.kind == Kind.RETRACT}
     for entry in ledger:
-        if entry.kind == Kind.RESULT and entry.call_id not in quiet:
+        if (entry.kind == Kind.RESULT and entry.call_id not in quiet
+                and entry.instance == 'main'):
             assert told[entry.seq] == 1, f'{entry} was not told'
 
 

@@ -20,7 +20,8 @@ MS = 1_000_000
 class World:
     """Steps events and remembers what came of them."""
 
-    def __init__(self, settings: Settings = Settings(), tools=tuple(TOOLS.values())):
+    def __init__(self, settings: Settings = Settings(result_group_s=0.0),
+                 tools=tuple(TOOLS.values())):
         self.kernel = Kernel()
         self.now_ns = 1_000_000_000
         self.events = []
