@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from async_agent_ros.bench.common.rows import distribution, single
-from async_agent_ros.core.calls import CANCEL
+from async_agent_ros.core.built_in import CANCEL
 from async_agent_ros.core.chatml import Call, Parser, PromptFormat, Rejected, Renderer, Text
 from async_agent_ros.core.ledger import Entry
 from async_agent_ros.core.tools import ToolSpec
