@@ -1,0 +1,328 @@
+"""
+The voice side in conversation: answers, ends of turns, interruptions, backchannels, echo.
+
+The real nodes and models over DDS; a script takes the place of the language model. A generated
+person speaks into a microphone that also picks up the robot. Times are taken at the ends: of the
+person's sound as it was generated, and of the robot's as it left the sink.
+"""
+from pathlib import Path
+import random
+import re
+from tempfile import TemporaryDirectory
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from async_agent_ros import bringup, models as packaged
+from async_agent_ros.bench.common import rows
+from async_agent_ros.bench.common.agent import MeasuredAgent
+
+BENCH = 'voice'
+NAMESPACE = '/agent'
+VOICE, RECOGNISER = 'piper-joe', 'whisper-tiny.en'
+STORY = ('The old lighthouse stands on a small island far away from the coast. Every evening the '
+         'keeper climbs two hundred steps to light the lamp at the top. One night in winter a '
+         'heavy storm came up and a ship lost its way in the dark. The keeper rang the great bell '
+         'for many hours until the ship had found the harbour. Since that night the people of the '
+         'village bring him bread and fish every Sunday.')
+SCRIPT = f"""\
+fallback: Certainly, I will do that for you.
+rules:
+- user: '^a story'
+  say: >-
+    {STORY}
+- notification: '.'
+  say: ''
+"""
+
+# Stretches of speech and the pauses after them: fillers, corrections, dictated numbers.
+QUESTIONS = (
+    (('What is your battery level?', 0.0),),
+    (('Bring me the red cup and', 0.7), ('the blue plate.', 0.0)),
+    (('Please drive to the kitchen.', 0.0),),
+    (('Go to the, um,', 0.6), ('to the living room.', 0.0)),
+    (('Where did you put the keys?', 0.0),),
+    (('My number is zero one seven', 0.6), ('six four two.', 0.0)),
+    (('Look for a chair in the office.', 0.0),),
+    (('Drive to the office, no,', 0.4), ('to the kitchen.', 0.0)),
+    (('Can you tell me the time?', 0.0),),
+    (('I would like a glass of', 0.5), ('orange juice.', 0.0)),
+)
+INTERRUPTIONS = ('Stop!', 'Wait a moment, please.', 'No, go to the kitchen instead.',
+                 'Can you come over here?', 'Stop talking, please.')
+BACKCHANNELS = ('Okay.', 'Yeah.', 'Right.', '')
+"""'' is a cough."""
+_FILLERS = {'um', 'uh', 'erm', 'hm'}
+_DIGITS = dict(zip('0123456789', 'zero one two three four five six seven eight nine'.split()))
+
+
+class VoiceError(Exception):
+    """An option cannot be used. The message names it and the remedy."""
+
+
+def add_arguments(parser) -> None:
+    """Declare the options of `async-agent bench voice`."""
+    parser.add_argument('--n', type=int, default=10, metavar='COUNT',
+                        help='questions, and stories with a backchannel and an interruption '
+                        '(default: %(default)s: about four minutes)')
+    parser.add_argument('--echo-db', default='-20', metavar='DB',
+                        help="level of the robot's voice at the microphone, relative to what it "
+                        'plays, or none (default: %(default)s)')
+    parser.add_argument('--echo-delay-ms', type=float, default=80.0, metavar='MS',
+                        help='delay of it (default: %(default)s)')
+    parser.add_argument('--recogniser', default=RECOGNISER, metavar='MODEL',
+                        help='speech recogniser (default: %(default)s)')
+    parser.add_argument('--seed', type=int, default=1, help='of the moments (default: %(default)s)')
+
+
+def models(args) -> Dict[str, str]:
+    """Return the models that take part."""
+    return {'language': 'none (script)', 'voice': VOICE, 'recogniser': args.recogniser}
+
+
+def run(args) -> List[rows.Row]:
+    """Hold the conversations; return rows."""
+    if args.n < 1:
+        raise VoiceError('--n must be above zero')
+    try:
+        echo_db = None if args.echo_db == 'none' else float(args.echo_db)
+    except ValueError:
+        raise VoiceError(f'--echo-db {args.echo_db!r}: it must be a number or none') from None
+    for name in (VOICE, args.recogniser):
+        packaged.find(name)    # said now, by name and remedy, and not by a node's log
+    with TemporaryDirectory(prefix='async_agent_bench_') as folder:
+        conversation = _Conversation(args, echo_db, Path(folder))
+        try:
+            conversation.hold()
+        finally:
+            conversation.close()
+    mode = 'headset' if echo_db is None else f'echo {echo_db:g} dB'
+    return conversation.found.rows(mode, conversation.heard_words())
+
+
+# -- words ----------------------------------------------------------------------------------------
+def plain_words(text: str) -> List[str]:
+    """Return the words in lower case, numbers digit by digit, without fillers."""
+    text = re.sub(r'\d', lambda m: f' {_DIGITS[m[0]]} ', text.lower().replace('’', "'"))
+    return [w for w in re.findall(r"[a-z']+", text) if w not in _FILLERS]
+
+
+def word_errors(said: Sequence[str], understood: Sequence[str]) -> int:
+    """Return the substitutions, insertions and deletions that turn one into the other."""
+    before = list(range(len(understood) + 1))
+    for i, word in enumerate(said, 1):
+        row = [i]
+        for j, other in enumerate(understood, 1):
+            row.append(min(before[j] + 1, row[-1] + 1, before[j - 1] + (word != other)))
+        before = row
+    return before[-1]
+
+
+def words_told(intended: Sequence[str], recognised: Sequence[str]) -> int:
+    """Return how many words of `intended` a recording of its beginning holds."""
+    return min(range(len(intended) + 1),
+               key=lambda n: (word_errors(intended[:n], recognised), abs(n - len(recognised))))
+
+
+# -- what is measured -----------------------------------------------------------------------------
+class Found:
+    """Samples by metric and part."""
+
+    PARTS = ('end_of_turn_s', 'recognition_s', 'to_generate_s', 'first_token_s',
+             'first_sentence_s', 'first_audio_s')
+
+    def __init__(self):
+        self.times: Dict[Tuple[str, str], List[float]] = {}
+        self.events: Dict[str, List[bool]] = {}
+        self.errors = self.words = self.missed = 0
+
+    def time(self, metric: str, part: str, ms: float) -> None:
+        """Take a sample, milliseconds."""
+        self.times.setdefault((metric, part), []).append(ms)
+
+    def event(self, metric: str, happened: bool) -> None:
+        """Take one of the events that a share is made of."""
+        self.events.setdefault(metric, []).append(happened)
+
+    def rows(self, mode: str, truncation: Sequence[float]) -> List[rows.Row]:
+        """Return the rows."""
+        made = [rows.distribution(BENCH, metric, part, mode, 'ms', samples)
+                for (metric, part), samples in self.times.items()]
+        made += [rows.single(BENCH, metric, 'conversation', mode, '%', len(events),
+                             100.0 * sum(events) / len(events))
+                 for metric, events in self.events.items()]
+        if self.words:
+            made.append(rows.single(BENCH, 'wer_percent', 'questions', mode, '%', self.words,
+                                    100.0 * self.errors / self.words))
+            made.append(rows.single(BENCH, 'missed_utterances', 'questions', mode, 'count',
+                                    len(self.events.get('early_cut_percent', ())), self.missed))
+        if truncation:
+            made.append(rows.distribution(BENCH, 'truncation_error_words', 'interruptions', mode,
+                                          'words', truncation))
+        return made
+
+
+class _Cut(NamedTuple):
+    """What was heard of an interrupted answer, and what the ledger says of it."""
+
+    pcm: Any
+    rate: int
+    intended: str
+    heard: str
+
+
+class _Conversation:
+    """An agent, a room and a person."""
+
+    def __init__(self, args, echo_db: Optional[float], folder: Path):
+        from async_agent_ros.bench.common.room import People, Room
+        from async_agent_ros.bench.common.voice_probe import VoiceProbe
+        import numpy as np
+        self.found = Found()
+        self._args, self._random = args, random.Random(args.seed)
+        self._rng = np.random.default_rng(args.seed)
+        self._cuts: List[_Cut] = []
+        script = folder / 'script.yaml'
+        script.write_text(SCRIPT, encoding='utf-8')
+        self._agent = MeasuredAgent(
+            bringup.Settings(namespace=NAMESPACE, engine='scripted', sim_robot=False),
+            {'dispatcher': {'script': str(script)},
+             'tts': {'sinks': ['topic'], 'voice': VOICE},
+             'asr': {'source': 'topic', 'model': args.recogniser}})
+        self._people = People()
+        self._probe = VoiceProbe(NAMESPACE)
+        self._agent.__enter__()
+        self._room = None
+        try:
+            self._agent.wait_ready(self._probe.spin, self._probe.missing)
+            self._room = self._probe.room = Room(
+                self._probe.audio_in, echo_db=echo_db, echo_delay_s=args.echo_delay_ms / 1e3,
+                seed=args.seed)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the agent."""
+        if self._room is not None:
+            self._room.close()
+        self._agent.__exit__()
+        self._probe.close()
+
+    def hold(self) -> None:
+        """Hold all of it."""
+        # The first answer warms up what has never run.
+        self._question(0, count=False)
+        self._story(0, count=False)
+        for number in range(self._args.n):
+            self._agent.check()
+            self._room.noise = (10.0, 30.0, 80.0)[number % 3]
+            self._question(number)
+            self._story(number)
+
+    # -- questions ----------------------------------------------------------------------------
+    def _question(self, number: int, *, count: bool = True) -> None:
+        probe, found = self._probe, self.found
+        line = QUESTIONS[number % len(QUESTIONS)]
+        samples = self._people.say(line, number)
+        probe.quiet()
+        probe.forget()
+        _, end_ns = self._room.speak(samples)
+        probe.until('the end of a question', lambda: probe.now_ns() > end_ns + 300_000_000, 30.0)
+        answered = probe.waits(lambda: probe.first_sound_ns(end_ns) and probe.finals, 8.0)
+        probe.waits(lambda: probe.idle and not probe.speaking, 15.0)
+        if not count:
+            return
+        if not answered:
+            found.missed += 1
+            return
+        found.time('response_ms', 'all', (probe.first_sound_ns(end_ns) - end_ns) / 1e6)
+        cut = any(ns < end_ns - 100_000_000 for ns in probe.stops_ns)
+        found.event('early_cut_percent', cut)
+        if not cut:
+            pause = 'finished sentence' if len(line) == 1 else 'with a pause'
+            found.time('end_of_turn_ms', pause, (probe.stops_ns[-1] - end_ns) / 1e6)
+            metrics = [m for m in probe.metrics if m.trigger == 'speech' and m.response_s >= 0.0]
+            for part in Found.PARTS if metrics else ():
+                found.time('response_part_ms', part[:-2], getattr(metrics[-1], part) * 1e3)
+        said = plain_words(' '.join(text for text, _ in line))
+        found.words += len(said)
+        found.errors += word_errors(said, plain_words(' '.join(t.text for t in probe.finals)))
+        for first_ms in probe.partial_periods_ms():
+            found.time('partial_period_ms', 'speech', first_ms)
+
+    # -- stories ------------------------------------------------------------------------------
+    def _story(self, number: int, *, count: bool = True) -> None:
+        """Let the robot talk, put in a backchannel or a cough, then interrupt it."""
+        from async_agent_ros.bench.common.room import cough
+        probe = self._probe
+        probe.quiet()
+        probe.forget()
+        asked_ns = probe.say('a story please')
+        probe.until('a story', lambda: probe.first_sound_ns(asked_ns), 15.0)
+        probe.spin(self._random.uniform(0.8, 1.6))
+        word = BACKCHANNELS[number % len(BACKCHANNELS)]
+        sound = self._people.say(((word, 0.0),), number + 1) if word else cough(self._rng)
+        stopped = self._overtake(sound, count)
+        if not stopped:
+            self._interrupt(number, count)
+        probe.waits(lambda: probe.idle and not probe.speaking, 20.0)
+
+    def _overtake(self, sound, count: bool) -> bool:
+        """Say something that is no interruption; return whether the robot gave way."""
+        probe = self._probe
+        _, end_ns = self._room.speak(sound)
+        probe.waits(lambda: probe.stopped, (end_ns - probe.now_ns()) / 1e9 + 2.5)
+        # It goes on: heard again after the sound has ended.
+        if count:
+            self.found.event('false_yield_percent', probe.stopped or not probe.speaking)
+        return bool(probe.stopped)
+
+    def _interrupt(self, number: int, count: bool) -> None:
+        probe, found = self._probe, self.found
+        probe.waits(lambda: probe.sounding, 3.0)
+        text = INTERRUPTIONS[number % len(INTERRUPTIONS)]
+        samples = self._people.say(((text, 0.0),), number)
+        probe.spin(self._random.uniform(0.2, 1.2))
+        if not probe.speaking:
+            return
+        probe.forget_commands()
+        onset_ns, end_ns = self._room.speak(samples)
+        probe.waits(lambda: probe.stopped, (end_ns - probe.now_ns()) / 1e9 + 3.0)
+        if not count:
+            return
+        found.event('yield_percent', bool(probe.stopped))
+        paused_ns = probe.paused_ns(onset_ns)
+        if not (probe.stopped and paused_ns):
+            return
+        probe.spin(0.06)    # blocks that are still on the way
+        last_ns = probe.last_sound_before(probe.answer_ns())
+        if last_ns < onset_ns:
+            return    # a pause between words: there was nothing to cut
+        found.time('interrupt_to_pause_ms', 'all', (paused_ns - onset_ns) / 1e6)
+        found.time('interrupt_to_silence_ms', 'all', (last_ns - onset_ns) / 1e6)
+        started_ns, ordered_ns = probe.started_ns(onset_ns), probe.pause_order_ns(onset_ns)
+        if started_ns and ordered_ns:
+            found.time('interrupt_part_ms', 'detection', (started_ns - onset_ns) / 1e6)
+            found.time('interrupt_part_ms', 'decision', (ordered_ns - started_ns) / 1e6)
+            found.time('interrupt_part_ms', 'to the sink', (paused_ns - ordered_ns) / 1e6)
+        cut = probe.waits(lambda: probe.cut, 3.0)
+        if cut:
+            pcm, rate = probe.played(last_ns)
+            self._cuts.append(_Cut(pcm, rate, *probe.cut))
+
+    def heard_words(self) -> List[float]:
+        """
+        Return by how many words the ledger is off about what was heard, for each interruption.
+
+        A recogniser listens to what was played; it runs after the conversation.
+        """
+        from async_agent_ros.speech.audio import RATE, resample
+        from async_agent_ros.speech.recognizer import make_recognizer
+        recognizer = make_recognizer(self._args.recogniser, packaged.find)
+        recognizer.load()
+        errors = []
+        for cut in self._cuts:
+            text = recognizer.transcribe(resample(cut.pcm, cut.rate, RATE)).text
+            told = words_told(plain_words(cut.intended), plain_words(text))
+            errors.append(float(abs(told - len(plain_words(cut.heard)))))
+        recognizer.close()
+        return errors
