@@ -132,13 +132,14 @@ class Listener:
         due = detector.heard_to - utterance.asked >= period_s * RATE
         if due and detector.heard_to - detector.last_speech <= MARGIN:
             if self._recognition.idle:
-                self._ask(utterance)
+                self._ask(utterance, quick=True)
             elif not utterance.skipping:
                 utterance.skipping = True
                 self._recognition.skipped += 1
 
-    def _ask(self, utterance: Utterance) -> None:
+    def _ask(self, utterance: Utterance, *, quick: bool = False) -> None:
         job = self._job(utterance, self._detector.heard_to)
+        job.quick = quick
         utterance.asked, utterance.skipping = job.end, False
         self._recognition.ask(job)
 

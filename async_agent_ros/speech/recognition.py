@@ -48,6 +48,8 @@ class Job:
     """From before the onset on."""
     end: int
     """Sample of the stream after the last one here."""
+    quick: bool = False
+    """The person still speaks: another job follows soon."""
     final: bool = False
     speech_end: int = 0
     speech_end_ns: int = 0
@@ -139,8 +141,9 @@ class RecognitionThread:
             utterance.transcriber = Transcriber(self._recognizer)
         transcriber = utterance.transcriber
         if not job.final:
-            revision = transcriber.revise(job.samples)
-            utterance.endpointer.heard(transcriber.heard, job.end - MARGIN)
+            revision = transcriber.revise(job.samples, quick=job.quick)
+            if transcriber.covered >= 0:
+                utterance.endpointer.heard(transcriber.heard, job.end - MARGIN)
         elif transcriber.covered >= len(job.samples) - (job.end - job.speech_end) + MARGIN:
             revision = transcriber.finish()    # no speech since it was recognised
         else:

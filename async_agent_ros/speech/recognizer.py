@@ -50,8 +50,12 @@ class Recognizer(Protocol):
     def load(self) -> None:
         """Load the weights; raises RecognizerError."""
 
-    def transcribe(self, samples: np.ndarray) -> Recognition:
-        """Return the text of 16 kHz mono samples (int16 or float32); raises RecognizerError."""
+    def transcribe(self, samples: np.ndarray, *, quick: bool = False) -> Recognition:
+        """
+        Return the text of 16 kHz mono samples (int16 or float32); raises RecognizerError.
+
+        `quick`: more is to come, so rather no text than one that takes long.
+        """
 
     def describe(self) -> str:
         """Name the model and device, for people."""
@@ -191,7 +195,7 @@ class FasterWhisper:
         device = self._model.model.device if self._model else self._device
         return f'{self._path.name} on {device}, window {WINDOW_S:.0f} s'
 
-    def transcribe(self, samples: np.ndarray) -> Recognition:
+    def transcribe(self, samples: np.ndarray, *, quick: bool = False) -> Recognition:
         """Return the text; long speech is cut at its pauses."""
         if self._model is None:
             raise RecognizerError('the recogniser is not loaded: call load() first')
@@ -200,7 +204,9 @@ class FasterWhisper:
         for piece in split_long(to_float(samples)):
             try:
                 text, logprob, no_speech = self._piece(piece, WINDOW_S)
-                if repeats(text):
+                if repeats(text) and quick:
+                    text = ''
+                elif repeats(text):
                     # The price of the short window, rarely: the full one knows better.
                     text, logprob, no_speech = self._piece(piece, _FULL_WINDOW_S)
             except RuntimeError as error:

@@ -132,9 +132,13 @@ class Transcriber:
         self.covered = -1
         """Samples of the utterance that were recognised last, -1 before the first time."""
 
-    def revise(self, samples: np.ndarray) -> Revision:
-        """Recognise the utterance so far, 16 kHz mono; raises RecognizerError."""
-        elapsed_s = self._recognise(samples)
+    def revise(self, samples: np.ndarray, *, quick: bool = False) -> Revision:
+        """
+        Recognise the utterance so far, 16 kHz mono; raises RecognizerError.
+
+        `quick`: another revision follows soon.
+        """
+        elapsed_s = self._recognise(samples, quick)
         seconds = (len(samples) - self._cut) / RATE
         tail = self._agreement.take(self._believed(self._tail, seconds))
         return self._revision(tail, self._agreement.stable, elapsed_s)
@@ -145,7 +149,7 @@ class Transcriber:
 
         Without samples the last recognition counts: nothing was said since.
         """
-        elapsed_s = 0.0 if samples is None else self._recognise(samples)
+        elapsed_s = 0.0 if samples is None else self._recognise(samples, False)
         tail = self._agreement.finish(self._tail.text)
         return self._revision(tail, tail, elapsed_s)
 
@@ -154,7 +158,7 @@ class Transcriber:
         """The last hypothesis, whether or not it was believed."""
         return ' '.join(part for part in (*self._done, self._tail.text) if part)
 
-    def _recognise(self, samples: np.ndarray) -> float:
+    def _recognise(self, samples: np.ndarray, quick: bool) -> float:
         elapsed_s = 0.0
         while at := cut_at_pause(samples[self._cut:]):
             result = self._recognizer.transcribe(samples[self._cut:self._cut + at])
@@ -162,8 +166,9 @@ class Transcriber:
             self._cut += at
             text, self._agreement = self._agreement.split(result.text)
             self._commit(text, result)
-        self._tail = self._recognizer.transcribe(samples[self._cut:])
-        self.covered = len(samples)
+        self._tail = self._recognizer.transcribe(samples[self._cut:], quick=quick)
+        # What was thrown away in haste must not be taken for silence.
+        self.covered = len(samples) if self._tail.text or not quick else -1
         return elapsed_s + self._tail.elapsed_s
 
     def _revision(self, tail: str, stable: str, elapsed_s: float) -> Revision:
