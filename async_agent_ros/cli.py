@@ -14,7 +14,7 @@ COMMANDS = {
     'up': 'start the nodes of the agent and keep them running',
     'nodes': 'show what nodes make up the agent, and which of them run',
     'tools': 'show the tools that the running agent can call',
-    'watch': 'watch a running agent in the terminal',
+    'watch': 'watch and address a running agent in the terminal',
     'rqt': 'watch and address a running agent in a window',
     'doctor': 'check ROS, audio, models and GPU; say what is missing and how to get it',
     'models': 'list, download and locate the packaged models',
@@ -32,7 +32,7 @@ EXTRAS = {
     'torch': 'transformers', 'transformers': 'transformers', 'gguf': 'transformers',
     'accelerate': 'transformers', 'llguidance': 'transformers', 'openai': 'openai',
     'httpx': 'openai', 'rosbags': 'record', 'mcap': 'record', 'mcap_ros2': 'record',
-    'rich': 'cli', 'PyQt5': 'gui', 'psutil': 'cli',
+    'rich': 'cli', 'textual': 'cli', 'PyQt5': 'gui', 'psutil': 'cli',
 }
 """Optional modules and the extra of this package that brings them."""
 

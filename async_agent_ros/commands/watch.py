@@ -1,5 +1,6 @@
-"""`async-agent watch`: watch a running agent in the terminal."""
+"""`async-agent watch`: watch and address a running agent in the terminal."""
 import argparse
+import sys
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -11,6 +12,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Watch until Ctrl-C; the agent may come and go meanwhile."""
+    if not args.plain and sys.stdout.isatty() and sys.stdin.isatty():
+        try:
+            from async_agent_ros.watch.app import run_app
+        except ImportError:
+            pass    # without Textual there are the lines, or what Rich makes of them
+        else:
+            from async_agent_ros.watch.link import AgentLink
+            run_app(lambda: AgentLink(args.namespace, reason='watch'))
+            return 0
+    return _lines(args)
+
+
+def _lines(args) -> int:
     import os
 
     from async_agent_ros.nodes.node_base import run_node

@@ -4,7 +4,7 @@ from typing import Any, Callable, Dict, List
 from async_agent_ros.rqt.calls_widget import CallsWidget
 from async_agent_ros.rqt.latency_widget import LatencyPlot
 from async_agent_ros.rqt.ledger_widget import ALL_INSTANCES, LedgerWidget
-from async_agent_ros.rqt.model import Snapshot
+from async_agent_ros.watch.feed import Snapshot
 from async_agent_ros.rqt.qt import QtCore, QtWidgets, Signal
 from async_agent_ros.rqt.state_widget import StateWidget
 

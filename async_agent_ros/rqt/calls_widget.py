@@ -1,7 +1,7 @@
 """The running calls: progress, feedback, and a button that cancels one."""
 from typing import Dict
 
-from async_agent_ros.rqt.model import Snapshot
+from async_agent_ros.watch.feed import Snapshot
 from async_agent_ros.rqt.qt import QtCore, QtWidgets, Signal
 from async_agent_ros.watch.view import Call, compact
 

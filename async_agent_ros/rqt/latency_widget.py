@@ -2,7 +2,7 @@
 from typing import List, Optional
 
 from async_agent_ros.rqt import colours
-from async_agent_ros.rqt.model import nice_ceiling, STAGES, TurnBar
+from async_agent_ros.watch.feed import nice_ceiling, STAGES, TurnBar
 from async_agent_ros.rqt.qt import QtCore, QtGui, QtWidgets
 
 _LEFT, _BOTTOM, _TOP, _LINE = 52, 18, 6, 16

@@ -2,7 +2,7 @@
 from typing import List, Set
 
 from async_agent_ros.rqt import colours
-from async_agent_ros.rqt.model import KINDS, Row
+from async_agent_ros.watch.feed import KINDS, Row
 from async_agent_ros.rqt.qt import QtCore, QtGui, QtWidgets, Signal
 
 COLUMNS = ('seq', 's', 'kind', 'instance', 'call', 'name', 'status', 'content')

@@ -1,6 +1,6 @@
 """The plugin that rqt loads (plugin.xml names it)."""
 from async_agent_ros.rqt.agent_widget import AgentWidget
-from async_agent_ros.rqt.link import AgentLink
+from async_agent_ros.watch.link import AgentLink
 from rqt_gui_py.plugin import Plugin
 
 

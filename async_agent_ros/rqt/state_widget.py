@@ -3,7 +3,7 @@ import time
 from typing import List
 
 from async_agent_ros.rqt import colours
-from async_agent_ros.rqt.model import Snapshot, STATES, Transition
+from async_agent_ros.watch.feed import Snapshot, STATES, Transition
 from async_agent_ros.rqt.qt import QtCore, QtGui, QtWidgets
 
 _PLACES = {'idle': (0.0, 0.0), 'listening': (1.0, 0.0), 'generating': (1.0, 1.0),

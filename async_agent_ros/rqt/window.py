@@ -3,7 +3,7 @@ import signal
 import sys
 
 from async_agent_ros.rqt.agent_widget import AgentWidget
-from async_agent_ros.rqt.link import AgentLink
+from async_agent_ros.watch.link import AgentLink
 from async_agent_ros.rqt.qt import QtCore, QtWidgets
 
 

@@ -1,7 +1,7 @@
 """
-What the window shows, without Qt and without ROS: snapshots of an AgentView.
+What a window or terminal shows of an agent, without either and without ROS: snapshots of a view.
 
-The window asks for a snapshot ten times a second, whatever the agent does meanwhile, so that a
+It asks for a snapshot ten times a second, whatever the agent does meanwhile, so that a
 burst of messages costs it nothing; it gets only the ledger entries that it has not seen.
 """
 from collections import deque
@@ -21,8 +21,8 @@ STAGES = (('end_of_turn_s', 'end of turn'), ('recognition_s', 'recognition'),
 
 TRANSITIONS = 30
 TURNS = 40
-SILENCE_S = 3.0
-"""Without the manager for so long, the agent counts as gone."""
+LINES = 1000
+"""Kept for a snapshot; what comes faster than it is shown is left out."""
 
 
 class Row(NamedTuple):
@@ -91,6 +91,8 @@ class Snapshot:
     """Seconds since each running call entered the ledger."""
     transitions: List[Transition] = field(default_factory=list)
     turns: List[TurnBar] = field(default_factory=list)
+    lines: List[Line] = field(default_factory=list)
+    """What happened since the last snapshot, for people."""
 
 
 class Feed:
@@ -110,9 +112,11 @@ class Feed:
         self._transitions: Deque[Transition] = deque(maxlen=TRANSITIONS)
         self._state: Optional[Tuple[str, int]] = None
         self._start_ns = 0
+        self._lines: Deque[Line] = deque(maxlen=LINES)
 
     def on_lines(self, lines: List[Line]) -> None:
-        """Note the changes of state among the lines."""
+        """Keep the lines, and note the changes of state among them."""
+        self._lines.extend(lines)
         for line in lines:
             if line.lane != 'state':
                 continue
@@ -132,12 +136,13 @@ class Feed:
 
     def take(self) -> Snapshot:
         """Return how it stands, and the rows since the last time."""
+        lines = [self._lines.popleft() for _ in range(len(self._lines))]
         with self._lock:
             view, now_ns = self._view, self._now_ns()
             out = Snapshot(
                 session=view.session, alive=self._alive(), state=view.state, epoch=view.epoch,
                 state_s=max(0, now_ns - view.state_since_ns) / NS_PER_S if view.state else 0.0,
-                paused=view.playback_paused, transitions=list(self._transitions))
+                paused=view.playback_paused, transitions=list(self._transitions), lines=lines)
             self._take_rows(out)
             self._take_speech(out)
             for call in view.running_calls:

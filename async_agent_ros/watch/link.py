@@ -1,14 +1,14 @@
-"""The window's side of ROS: a node that a thread of its own spins, so that Qt never waits."""
+"""A node that a thread of its own spins, so that what shows the agent never waits."""
 import os
 import threading
 from typing import Callable, List
 
-from async_agent_ros.rqt.model import Feed
+from async_agent_ros.watch.feed import Feed
 
 
 class AgentLink:
     """
-    Follows and addresses the agent of a namespace.
+    Follows and addresses the agent of a namespace; `reason` is given with an interruption.
 
     `feed` gives snapshots. Every method returns at once: what is to be sent is sent by the thread
     that spins. `on_agents` is told, from that thread, in which namespaces agents are found.
@@ -17,7 +17,8 @@ class AgentLink:
     LOOK_PERIOD_S = 1.0
 
     def __init__(self, namespace: str = '/agent', *,
-                 on_agents: Callable[[List[str]], None] = lambda namespaces: None):
+                 on_agents: Callable[[List[str]], None] = lambda namespaces: None,
+                 reason: str = 'window'):
         import rclpy
         from rclpy.executors import SingleThreadedExecutor
         from rclpy.signals import SignalHandlerOptions
@@ -28,14 +29,14 @@ class AgentLink:
         from async_agent_ros.record.follow import AgentFollower
 
         self.namespace = namespace
-        self._on_agents = on_agents
+        self._on_agents, self._reason = on_agents, reason
         self._String, self._Interrupt = String, Interrupt
         self._alive = False
-        # A context of its own: rqt may end its own, and two windows must not share a node.
+        # A context of its own: rqt may end its own, and two of these must not share a node.
         self._context = rclpy.Context()
         rclpy.init(context=self._context, args=[],
                    signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node(f'window_{os.getpid()}_{id(self) & 0xffff:04x}',
+        self._node = rclpy.create_node(f'watch_{os.getpid()}_{id(self) & 0xffff:04x}',
                                        namespace=namespace, context=self._context,
                                        enable_rosout=False, start_parameter_services=False)
         lines = []
@@ -50,7 +51,7 @@ class AgentLink:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._spin, name=f'window {namespace}', daemon=True)
+        self._thread = threading.Thread(target=self._spin, name=f'watch {namespace}', daemon=True)
         self._thread.start()
 
     def _spin(self):
@@ -84,7 +85,7 @@ class AgentLink:
     def _request(self, scope):
         self._send(self._interrupt, self._Interrupt(
             stamp=self._node.get_clock().now().to_msg(), action=self._Interrupt.ACTION_STOP,
-            scope=scope, reason='window'))
+            scope=scope, reason=self._reason))
 
     def cancel_call(self, call_id: str) -> None:
         """Ask one running call to stop."""

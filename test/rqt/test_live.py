@@ -11,7 +11,7 @@ pytest.importorskip('async_agent_ros.rqt.qt', exc_type=ImportError,
                     reason='needs Qt: pip install PyQt5, or rqt')
 
 from async_agent_ros.rqt.agent_widget import AgentWidget  # noqa: E402
-from async_agent_ros.rqt.link import AgentLink  # noqa: E402
+from async_agent_ros.watch.link import AgentLink  # noqa: E402
 
 
 class ForgetfulAgent(LiveAgent):

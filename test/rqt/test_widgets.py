@@ -10,7 +10,7 @@ pytest.importorskip('async_agent_ros.rqt.qt', exc_type=ImportError,
 from async_agent_ros.msg import AgentState, LedgerEntry, RunningCall, TurnMetrics  # noqa: E402
 from async_agent_ros.rqt.agent_widget import AgentWidget  # noqa: E402
 from async_agent_ros.rqt.ledger_widget import COLUMNS  # noqa: E402
-from async_agent_ros.rqt.model import Feed  # noqa: E402
+from async_agent_ros.watch.feed import Feed  # noqa: E402
 from async_agent_ros.rqt.qt import QtCore, QtGui  # noqa: E402
 from async_agent_ros.watch.view import AgentView  # noqa: E402
 from builtin_interfaces.msg import Time  # noqa: E402

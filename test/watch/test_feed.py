@@ -2,7 +2,7 @@
 import threading
 
 from async_agent_ros.msg import AgentState, LedgerEntry, RunningCall, TurnMetrics
-from async_agent_ros.rqt.model import Feed, nice_ceiling, Row
+from async_agent_ros.watch.feed import Feed, nice_ceiling, Row
 from async_agent_ros.watch.view import AgentView
 from builtin_interfaces.msg import Time
 import pytest
@@ -109,5 +109,5 @@ def test_the_model_needs_neither_qt_nor_ros():
     import sys
     code = ('import sys\n'
             'for name in ("rclpy", "PyQt5", "python_qt_binding"): sys.modules[name] = None\n'
-            'import async_agent_ros.rqt.model')
+            'import async_agent_ros.watch.feed')
     assert subprocess.run([sys.executable, '-c', code]).returncode == 0
