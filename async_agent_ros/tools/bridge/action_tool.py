@@ -1,11 +1,16 @@
 """An action of the ROS graph as a tool."""
 import asyncio
 import time
+from types import SimpleNamespace
 from typing import Any
+import uuid
 
 from action_msgs.msg import GoalStatus
 from action_msgs.srv import CancelGoal
+from builtin_interfaces.msg import Time
 from rclpy.action import ActionClient
+from rclpy.action.client import ClientGoalHandle
+from unique_identifier_msgs.msg import UUID
 
 from async_agent_ros.core.words import Error
 from async_agent_ros.tools.bridge.feedback import FeedbackText
@@ -16,8 +21,10 @@ from async_agent_ros.tools.sdk import ToolCancelled, ToolContext, ToolError
 SERVER_WAIT_S = 3.0
 """Patience with an action server that is not there when the call begins."""
 
-ANSWER_WAIT_S = 5.0
-"""Patience with the answer to a goal."""
+ANSWER_WAIT_S = 2.0
+"""Patience with the answer to a goal; then the server is asked whether it has it."""
+
+GOAL_ATTEMPTS = 3
 
 LOOK_S = 0.5
 """Period of the looks at whether the server is still there."""
@@ -94,26 +101,33 @@ class _Goal:
             if time.monotonic() > until_s:
                 raise ToolError(f'no action server answers on {self._name}: is its node running, '
                                 'and active?', Error.SERVER_UNAVAILABLE)
-            await _first(self._cancelled.wait(), timeout_s=0.1)
+            await _within(0.1, self._cancelled.wait())
             if self._cancelled.is_set():
                 return
 
     async def _send(self):
-        loop = asyncio.get_running_loop()
-        sending = asyncio.ensure_future(self._handover.wait_for(
-            lambda: self._client.send_goal_async(
-                self._message, feedback_callback=self._progress.receiver(loop))))
-        done, _ = await asyncio.wait({sending}, timeout=ANSWER_WAIT_S)
-        if not done:
-            # an acceptance that comes after all must not leave the robot at work
-            sending.add_done_callback(self._disown)
-            raise ToolError(f'{self._name} did not answer the goal within {ANSWER_WAIT_S:g} s',
-                            Error.LOST)
-        return sending.result()
+        """
+        Return the handle of the goal.
 
-    def _disown(self, sending):
-        if not sending.cancelled() and sending.exception() is None and sending.result().accepted:
-            self._handover.post(sending.result().cancel_goal_async)
+        Middleware loses the answer of a server that was only just found: then the goal may run or
+        not, and the server is asked for its result to learn which.
+        """
+        loop = asyncio.get_running_loop()
+        goal_id = UUID(uuid=list(uuid.uuid4().bytes))
+        for _ in range(GOAL_ATTEMPTS):
+            handle = await _within(ANSWER_WAIT_S, self._handover.wait_for(
+                lambda: self._client.send_goal_async(
+                    self._message, feedback_callback=self._progress.receiver(loop),
+                    goal_uuid=goal_id)))
+            if handle is not None:
+                return handle
+            handle = ClientGoalHandle(self._client, goal_id, SimpleNamespace(
+                accepted=True, stamp=Time()))
+            response = await _within(ANSWER_WAIT_S, self._handover.wait_for(
+                handle.get_result_async))
+            if response is None or response.status != GoalStatus.STATUS_UNKNOWN:
+                return handle    # it runs, or is over
+        raise ToolError(f'{self._name} does not answer', Error.LOST)
 
     async def _result(self, handle, watch):
         """Wait for the result; ask again when another process may have taken the name."""
@@ -216,7 +230,9 @@ class _Progress:
         self._report()    # the last of it is not lost
 
 
-async def _first(awaitable, timeout_s):
+async def _within(timeout_s, awaitable):
+    """Return what comes within the time, else None."""
     task = asyncio.ensure_future(awaitable)
-    await asyncio.wait({task}, timeout=timeout_s)
+    done, _ = await asyncio.wait({task}, timeout=timeout_s)
     task.cancel()
+    return task.result() if done else None

@@ -1,5 +1,8 @@
 """Servers of a robot that knows nothing of this project: plain rclpy, in a process of its own."""
+import os
+import signal
 import sys
+import threading
 import time
 
 from geometry_msgs.msg import Twist
@@ -7,8 +10,9 @@ from nav_msgs.msg import Odometry
 import rclpy
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import MultiThreadedExecutor
 from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import BatteryState, Image
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
@@ -99,15 +103,15 @@ class Robot(Mortal):
 
 
 if __name__ == '__main__':
-    rclpy.init()
-    if len(sys.argv) > 1:
-        robot = Mortal(sys.argv[1])
-    else:
-        robot = Robot()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    robot = Mortal(sys.argv[1]) if len(sys.argv) > 1 else Robot()
     executor = MultiThreadedExecutor(4)
     executor.add_node(robot.node)
     print('ready', flush=True)
-    try:
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        sys.exit(0)
+    while not stop.is_set():
+        executor.spin_once(timeout_sec=0.1)
+    robot.action.destroy()    # so that it leaves the graph at once
+    robot.node.destroy_node()
+    os._exit(0)    # whatever goal still runs

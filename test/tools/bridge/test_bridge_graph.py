@@ -91,6 +91,7 @@ def test_a_server_that_dies_loses_the_goal(client):
         order(client, 'a7', 'mortal', {'order': 1000})
         wait_for(lambda: client.of('a7', CallEvent.FEEDBACK), 20.0)
         mortal.terminate()
+        mortal.wait(timeout=20.0)
         event = client.end_of('a7', 30.0)
     assert event.error_code == Error.LOST and '/mortal vanished' in event.error_msg
 
