@@ -125,15 +125,15 @@ class Object(Shape):
     def _field_to_ros(self, field, value, path, around):
         place = _join(path, field.key)
         if field.fixed is not UNSET:
-            return field.shape.to_ros(field.fixed, place, around)
+            return field.shape.to_ros(field.fixed, place, around.from_file())
         if field.visible and field.lifted:
             keys = {key for key, _ in field.shape.entries()}
             return field.shape.to_ros({k: v for k, v in value.items() if k in keys}, path, around)
         if field.visible and field.key in value:
             return field.shape.to_ros(value[field.key], place, around)
         if field.default is not UNSET:
-            return field.shape.to_ros(field.default, place, around)
-        if field.visible and field.must_be_given:
+            return field.shape.to_ros(field.default, place, around.from_file())
+        if field.visible and field.must_be_given and not around.lenient:
             raise FieldError(place, 'is required')
         if isinstance(field.shape, Object) and not field.shape.required:
             return field.shape.to_ros({}, place, around)    # headers inside are filled

@@ -5,8 +5,10 @@ from async_agent_ros.tools.bridge.objects import Field, Object, UNSET
 from async_agent_ros.tools.bridge.values import Choice, FieldError, Items, Restricted
 from async_agent_ros.tools.bridge.values import Surroundings, Within
 
+_FILE = Surroundings(lenient=True)
+
 FIELD_OPTIONS = ('rename', 'fixed', 'hidden', 'description', 'default', 'enum', 'flatten', 'raw',
-                 'minimum', 'maximum', 'optional')
+                 'minimum', 'maximum', 'optional', 'only')
 """Options of one argument."""
 
 
@@ -68,6 +70,8 @@ def _apply(path, field, given):
     for option in ('hidden', 'flatten', 'raw', 'optional'):
         if option in given and not isinstance(given[option], bool):
             raise OptionError(f'{path}: {option} must be true or false')
+    if 'only' in given:
+        _only(path, field.shape, given['only'])
     if 'hidden' in given:
         field.hidden = given['hidden']
     if given.get('flatten'):
@@ -82,6 +86,13 @@ def _apply(path, field, given):
         field.fixed = given['fixed']
 
 
+def _only(path, shape, names):
+    if not isinstance(shape, Object) or not isinstance(names, list):
+        raise OptionError(f'{path}: only is a list of fields, for messages')
+    kept = {id(field_at(shape, name)) for name in names}
+    _keep(shape, kept)
+
+
 def _enum(path, field, values):
     base = field.shape.base if isinstance(field.shape, Choice) else field.shape
     if isinstance(values, Mapping) and values:
@@ -94,7 +105,7 @@ def _enum(path, field, values):
         raise OptionError(f'{path}: enum must be a list of values, or a table name: value')
     for value in (values.values() if isinstance(values, Mapping) else values):
         try:
-            base.to_ros(value, path, Surroundings())
+            base.to_ros(value, path, _FILE)
         except FieldError as error:
             raise OptionError(f'{path}: enum value {value!r} {error.problem}') from None
     return shape
@@ -125,7 +136,7 @@ def _try(path, option, field, value):
     if value is UNSET:
         return
     try:
-        field.shape.to_ros(value, path, Surroundings())
+        field.shape.to_ros(value, path, _FILE)
     except FieldError as error:
         raise OptionError(f'{path}: {option}: {error.problem}'
                           + (f' (at {error.path})' if error.path != path else '')) from None

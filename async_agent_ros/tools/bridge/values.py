@@ -1,7 +1,7 @@
 """Shapes of single values and lists: their JSON Schema, and JSON <-> the Python of rclpy."""
 import array
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, Mapping, Optional
 
 import numpy
@@ -27,6 +27,12 @@ class Surroundings:
 
     now: Callable[[], Time] = Time
     """The time on the ROS clock."""
+    lenient: bool = False
+    """The value is from the bridge's file: what it leaves out is as in an empty message."""
+
+    def from_file(self) -> 'Surroundings':
+        """Return the same for values that stand in the file."""
+        return replace(self, lenient=True)
 
 
 class Shape:
@@ -173,7 +179,7 @@ class Choice(Shape):
 
     def to_ros(self, value, path, around):
         if isinstance(value, str) and value in self.values:
-            value = self.values[value]
+            value, around = self.values[value], around.from_file()
         elif isinstance(value, (str, bool)) or value not in self.values.values():
             raise FieldError(path, f'must be one of {", ".join(self.values)}')
         return self.base.to_ros(value, path, around)

@@ -8,7 +8,6 @@ from hypothesis import given, settings, strategies as st
 import jsonschema
 from nav_msgs.msg import OccupancyGrid, Odometry
 import pytest
-from rclpy.serialization import serialize_message
 from sensor_msgs.msg import BatteryState, JointState, LaserScan, PointCloud2
 from test_msgs import msg as test_msgs
 from test_msgs.action import Fibonacci, NestedMessage
@@ -227,8 +226,7 @@ def test_json_that_fits_the_schema_comes_back_from_the_message(cls):
         back = shape.to_json(message)
         json.dumps(back, allow_nan=False)
         again = shape.to_ros(back, '', NOW)
-        # not ==: a NaN is not equal to itself
-        assert serialize_message(again) == serialize_message(message)
+        assert repr(again) == repr(message)    # not ==: a NaN is not equal to itself
     goes_round()
 
 
