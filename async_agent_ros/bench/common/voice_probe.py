@@ -5,7 +5,7 @@ from typing import Callable, List, Optional, Set, Tuple
 
 import numpy as np
 
-from async_agent_ros.bench.common.probe import Probe
+from async_agent_ros.bench.common.probe import Probe, ProbeTimeoutError
 from async_agent_ros.bench.common.room import AUDIBLE
 from async_agent_ros.msg import Audio, LedgerEntry, SpeechActivity, SpeechProgress, Transcript
 from async_agent_ros.msg import TurnMetrics
@@ -86,6 +86,11 @@ class VoiceProbe(Probe):
         while not (value := condition()) and (left_s := end_s - time.monotonic()) > 0.0:
             self._executor.spin_once(timeout_sec=min(left_s, 0.05))
         return value
+
+    def until(self, what: str, condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+        """Take in what comes until the condition holds, which may be one of time alone."""
+        if not self.waits(condition, timeout_s):
+            raise ProbeTimeoutError(f'{what} did not come within {timeout_s:g} s')
 
     def quiet(self) -> None:
         """Wait until the agent has nothing to say and has been silent for a while."""
