@@ -8,6 +8,7 @@ import datetime
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from async_agent_ros.core import calls, instances, schedule, turns
+from async_agent_ros.core.ledger import MAIN
 from async_agent_ros.core.state import Call, KernelState, NS_PER_S
 from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.core.words import Effect, Error, Kind, Status
@@ -59,7 +60,9 @@ def stop(s: KernelState, call: Call, reason: str) -> None:
 
 # -- cancel and wait ------------------------------------------------------------------------------
 def _named(s: KernelState, call: Call, wanted: List[str]) -> List[Call]:
+    # A helper has no say in what others run, its own call included.
     return [c for c in s.calls.values() if c is not call and c.spec is not WAIT
+            and call.instance in (MAIN, c.instance)
             and (c.call_id in wanted or c.spec.name in wanted)]
 
 
@@ -151,7 +154,7 @@ def due_ns(s: KernelState, call: Call) -> int:
 
 
 def on_due(s: KernelState, call_id: str) -> None:
-    """A timer has run out, or the patience of a wait."""
+    """Take note that a timer has run out, or the patience of a wait."""
     call: Optional[Call] = s.calls.get(call_id)
     if call is None or not call.executing:
         s.ignore('timer of a call that has ended', call_id)

@@ -95,7 +95,7 @@ def commit_pending(s: KernelState, answer: Answer) -> None:
 
 
 def accept_built_in(s: KernelState, call: Call, silent: bool) -> None:
-    """A timer or a helper runs now: say so when the answer was silent, as with other tools."""
+    """Note that a timer or helper runs now; it is worth a word when the answer was silent."""
     call.phase = Phase.RUNNING
     entry = s.append(Kind.NOTIFICATION, {'progress': call.progress, 'text': 'accepted'},
                      name='accepted', call_id=call.call_id, instance=call.instance)
@@ -315,4 +315,3 @@ def lose_all(s: KernelState, reason: str) -> None:
     for call in list(s.calls.values()):
         if call.call_id in s.calls and call.executing and not call.built_in:
             lose(s, call, reason)
-

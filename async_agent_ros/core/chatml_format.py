@@ -35,6 +35,7 @@ def _notes() -> Mapping[str, str]:
 def _phases() -> Mapping[str, str]:
     return {
         'pending': 'not started yet',
+        'waiting': 'waiting',
         'confirming': "waiting for the person's yes",
         'committed': 'started',
         'running': 'running',
@@ -93,7 +94,7 @@ class PromptFormat:
     """More examples, shown after those of the tools."""
     examples_end: str = ''
     """System message after the examples: small models take their facts for the truth."""
-    hidden_notifications: Tuple[str, ...] = ('progress',)
+    hidden_notifications: Tuple[str, ...] = ('progress', 'waiting')
     """Names of notifications that are not kept in the prompt. Progress is shown while it runs."""
     result_notes: Mapping[str, str] = field(default_factory=_notes)
     """What is said to the model about each terminal status; {tool} is the tool's name."""
@@ -106,6 +107,17 @@ class PromptFormat:
     """Stands after the running calls."""
     interrupt_mark: str = INTERRUPT_MARK
     """Closes what was cut off."""
+    hidden_tools: Tuple[str, ...] = ()
+    """Tools that the model is not shown, such as built-in ones that it uses wrongly."""
+    fork_task: str = ('You are now a helper in the background. Nobody hears you. Your task: {task}'
+                      '\nDo it with the tools, then report in one or two sentences.')
+    """Said to a fork as the person's words; {task} is what it was made for."""
+    spawn_task: str = ('You are a helper in the background. Nobody hears you. Your task: {task}\n'
+                       'Do it with the tools, then report in one or two sentences.')
+    """Said to a spawn as the person's words."""
+    running_shown: int = 12
+    """Running calls shown one by one; of more, only how many."""
+    running_more: str = '... and {count} more.'
     result_chars: int = 800
     """Longest result in the prompt, characters; the ledger keeps it whole."""
     text_chars: int = 4000

@@ -51,9 +51,13 @@ class _Message:
 class Renderer:
     """Renders the entries of one instance. feed() in order, then prompt()."""
 
-    def __init__(self, prompt_format: PromptFormat = PromptFormat(), instance: str = MAIN):
+    def __init__(self, prompt_format: PromptFormat = PromptFormat(), instance: str = MAIN,
+                 prefixes: Mapping[str, int] = {}):
+        """`prefixes`: for a fork, its ancestors and the seq up to which it shares their context."""
         self.format = prompt_format
         self.instance = instance
+        self._prefixes = dict(prefixes)
+        self._allowed: Tuple[str, ...] = ()
         self.running: Dict[str, RunningCall] = {}
         """Calls that have not ended, oldest first."""
         self.tools: Dict[str, ToolSpec] = {}
@@ -68,6 +72,12 @@ class Renderer:
         self.next_seq = 0
         """Entries below this seq were fed."""
 
+    @property
+    def shown_tools(self) -> List[ToolSpec]:
+        """The tools that the model sees and may call."""
+        return [t for t in self.tools.values() if t.name not in self.format.hidden_tools
+                and (not self._allowed or t.name in self._allowed)]
+
     # -- feeding ----------------------------------------------------------------------------------
     def feed(self, entries: Iterable[Entry]) -> None:
         """Take the next entries; those of other instances only move the clock."""
@@ -77,11 +87,14 @@ class Renderer:
             self._last_ns = max(self._last_ns, entry.stamp_ns)
             self.next_seq = max(self.next_seq, entry.seq + 1)
             catalogue = entry.kind == Kind.SYSTEM and entry.name == 'tools'
-            if entry.instance == self.instance or catalogue:
+            if catalogue or entry.instance == self.instance or (
+                    entry.seq < self._prefixes.get(entry.instance, 0)):
                 self._feed(entry)
 
     def _feed(self, entry: Entry) -> None:
         if entry.kind != Kind.SYSTEM:
+            if entry.kind == Kind.SPAWN and entry.instance == self.instance:
+                self._allowed = tuple(_list(_data(entry).get('tools')))
             self._close_head()
         handler = getattr(self, '_on_' + str(entry.kind), None)
         if handler is not None:
@@ -105,7 +118,7 @@ class Renderer:
                 tool_line(spec)
             except (TypeError, ValueError, KeyError, AttributeError):
                 continue  # a broken announcement must not cost the conversation
-            if self.tools.get(spec.name) != spec:
+            if self.tools.get(spec.name) != spec and spec.name not in self.format.hidden_tools:
                 added.append(spec)
             self.tools[spec.name] = spec
         if self._head_open:
@@ -117,6 +130,19 @@ class Renderer:
             lines.append(self.format.tools_removed.format(names=', '.join(removed)))
         if lines:
             self._add('system', escape('\n'.join(lines)), entry)
+
+    def _on_fork(self, entry: Entry) -> None:
+        # What the parent has running is the parent's to tell of.
+        self.running.clear()
+        self._task(entry, self.format.fork_task)
+
+    def _on_spawn(self, entry: Entry) -> None:
+        self._task(entry, self.format.spawn_task)
+
+    def _task(self, entry: Entry, form: str) -> None:
+        if entry.instance == self.instance:
+            task = str(_data(entry).get('task', ''))
+            self._add('user', self._clip(form.format(task=task)), entry)
 
     def _on_user(self, entry: Entry) -> None:
         self._add('user', self._clip(entry.content), entry)
@@ -171,8 +197,10 @@ class Renderer:
             self._phase(entry, Phase.RUNNING)
         elif entry.name == 'confirm':
             self._phase(entry, Phase.CONFIRMING)
+        elif entry.name == 'waiting':
+            self._phase(entry, Phase.WAITING)
         call = self.running.get(entry.call_id)
-        if call is not None and entry.name in ('accepted', 'progress'):
+        if call is not None and entry.name in ('accepted', 'progress', 'waiting'):
             call.text = text
             progress = data.get('progress')
             call.progress = progress if isinstance(progress, (int, float)) else None
@@ -277,7 +305,7 @@ class Renderer:
 
     def _head(self) -> str:
         settings = self.format
-        specs = list(self.tools.values())
+        specs = self.shown_tools
         lines = ['\n'.join(self._head_text) or settings.persona]
         lines.append(settings.rules.format(marker=settings.call_marker))
         lines += [settings.tools_header, *map(tool_line, specs)] if specs else [settings.no_tools]
@@ -338,7 +366,7 @@ class Renderer:
         if not self.running:
             return ''
         lines = []
-        for call in self.running.values():
+        for call in list(self.running.values())[:self.format.running_shown]:
             what = dumps({**({'id': call.call_id} if self.format.show_ids else {}),
                           'name': call.name, 'arguments': call.arguments})
             latest = self._clip(call.text, self.format.result_chars)
@@ -348,6 +376,9 @@ class Renderer:
                 call=what, phase=self.format.phases.get(call.phase, call.phase),
                 seconds=max(0, now_ns - call.since_ns) / NS_PER_S,
                 progress=f', {latest}' if latest else ''))
+        if len(self.running) > self.format.running_shown:
+            lines.append(self.format.running_more.format(
+                count=len(self.running) - self.format.running_shown))
         lines.append(self.format.running_note)
         return self._message('notification', escape('\n'.join(lines)), now_ns)
 

@@ -254,9 +254,9 @@ class TimerFired(Event):
 TYPES: Dict[str, Type[Event]] = {
     cls.__name__: cls for cls in (
         Started, StorageChanged, Stopping, InterruptRequested, CancelRequested, SpeechStarted,
-        SpeechStopped, TranscriptUpdated, UserText, FirstToken, TextGenerated, CallGenerated, CallRemoved,
-        OutputRejected, GenerationEnded, SpeechProgressed, ToolsAnnounced, ToolServerLost,
-        CallAccepted, CallProgressed, CallEnded, PeerChanged, TimerFired)}
+        SpeechStopped, TranscriptUpdated, UserText, FirstToken, TextGenerated, CallGenerated,
+        CallRemoved, OutputRejected, GenerationEnded, SpeechProgressed, ToolsAnnounced,
+        ToolServerLost, CallAccepted, CallProgressed, CallEnded, PeerChanged, TimerFired)}
 """Every event type by name; a test checks that none is missing."""
 
 

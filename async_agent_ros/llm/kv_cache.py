@@ -37,12 +37,9 @@ class InstanceCache:
             if extra > 0:
                 layer.crop(-extra)
 
-    def repair(self, tokens_read: Sequence[int]) -> None:
-        """Make layers and tokens equal again after a stopped pass over `tokens_read`."""
-        lengths = [layer.get_seq_length() for layer in self.layers.layers]
-        whole = min(lengths, default=0)
-        self.tokens = (self.tokens + list(tokens_read))[:whole]
-        self.keep(whole)
+    def repair(self) -> None:
+        """Make the layers equal again after a stopped pass: nothing of it is kept."""
+        self.keep(len(self.tokens))
 
     def copy(self) -> 'InstanceCache':
         """Return a copy for a fork: the prefix is computed once, then shared by value."""

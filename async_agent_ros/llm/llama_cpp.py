@@ -23,6 +23,7 @@ from async_agent_ros import models
 from async_agent_ros.llm import grammar
 from async_agent_ros.llm.engine import (
     EngineError, EngineInfo, GenerationRequest, ModelMissingError)
+from async_agent_ros.llm.turns import FIRST, Turns
 
 _POLL_S = 0.01
 _DONE = object()
@@ -68,6 +69,7 @@ class LlamaCppEngine:
         self._path: Optional[pathlib.Path] = None
         self._slots: 'OrderedDict[str, int]' = OrderedDict()
         self._lock = threading.Lock()
+        self._turns = Turns()
         self._workers: set = set()
 
     def load(self) -> None:
@@ -130,13 +132,40 @@ class LlamaCppEngine:
         }
         if self._constrain and request.tools:
             body['grammar'] = grammar.lark(request.tools, self._marker)
-        for chunk in self._chunks(request.instance, body, abort):
+        if request.instance == FIRST:
+            with self._turns.session(True):
+                yield from self._texts(request, body, abort)
+        else:
+            yield from self._in_the_background(request, body, abort)
+        if abort.is_set():
+            request.stats.finish_reason = 'abort'
+
+    def _texts(self, request, body, stop) -> Iterator[str]:
+        for chunk in self._chunks(request.instance, body, stop):
             text = chunk['choices'][0].get('text') if chunk.get('choices') else ''
             _count(chunk, request.stats)
             if text:
                 yield text
-        if abort.is_set():
-            request.stats.finish_reason = 'abort'
+
+    def _in_the_background(self, request, body, abort) -> Iterator[str]:
+        """
+        Generate for a helper: it stops when the person is answered, and goes on afterwards.
+
+        It goes on after the last whole line, because a grammar can only begin at one; the slot's
+        cache still holds what was read.
+        """
+        lines, stop = '', _Either(abort, lambda: self._turns.first_is_here)
+        while self._turns.wait_until_free(abort):
+            open_line = ''
+            again = {**body, 'prompt': request.prompt + lines}
+            for text in self._texts(request, again, stop):
+                whole, newline, open_line = (open_line + text).rpartition('\n')
+                if newline:
+                    lines += whole + newline
+                    yield whole + newline
+            if not stop.is_set() or request.stats.finish_reason:
+                yield open_line
+                return
 
     def warm(self, instance: str, prompt: str, abort: Optional[threading.Event] = None) -> float:
         """
@@ -247,6 +276,16 @@ class LlamaCppEngine:
                 return answer.status == 200
         except (urllib.error.URLError, OSError):
             return False  # a cache that cannot be kept costs time, nothing else
+
+
+class _Either:
+    """Looks like an event: set when the event is, or when the condition holds."""
+
+    def __init__(self, event: threading.Event, condition):
+        self._event, self._condition = event, condition
+
+    def is_set(self) -> bool:
+        return self._event.is_set() or self._condition()
 
 
 def gguf_path(model: str) -> pathlib.Path:

@@ -10,13 +10,14 @@ import os
 import pathlib
 import threading
 import time
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from async_agent_ros import models
 from async_agent_ros.llm import grammar
 from async_agent_ros.llm.engine import (
     EngineError, EngineInfo, GenerationRequest, ModelMissingError)
 from async_agent_ros.llm.kv_cache import common_prefix, InstanceCache
+from async_agent_ros.llm.turns import FIRST, Turns
 
 QUANTISE = ('', 'int8')
 _INT8_PARTS = ('gate_proj', 'up_proj')
@@ -65,9 +66,9 @@ class TransformersEngine:
         self._tokenizer: Any = None
         self._masks: Any = None
         self._caches: Dict[str, InstanceCache] = {}
-        self._abort: Optional[threading.Event] = None
-        # one model, one pass at a time; batching of instances belongs here, later
-        self._lock = threading.Lock()
+        self._stop_pass: Callable[[], bool] = lambda: False
+        self._turns = Turns()
+        self._lock = threading.Lock()    # of the caches' table
 
     def load(self) -> None:
         """Load the weights; raises ModelMissingError or EngineError with the remedy."""
@@ -118,7 +119,7 @@ class TransformersEngine:
             self._model, chosen, dtype=self._torch.qint8, inplace=True)
 
     def _hook(self, module, arguments):
-        if self._abort is not None and self._abort.is_set():
+        if self._stop_pass():
             raise _Stopped
 
     def info(self) -> EngineInfo:
@@ -133,14 +134,10 @@ class TransformersEngine:
         """Yield text as it is decoded; see Engine.stream."""
         if self._model is None:
             raise EngineError('the engine transformers is not loaded; call load() first')
-        with self._lock:
-            self._abort = abort
-            try:
-                yield from self._stream(request, abort)
-            finally:
-                self._abort = None
-                if abort.is_set():
-                    request.stats.finish_reason = 'abort'
+        with self._turns.session(request.instance == FIRST):
+            yield from self._stream(request, abort)
+        if abort.is_set():
+            request.stats.finish_reason = 'abort'
 
     def _stream(self, request, abort):
         ids = self._tokenizer(request.prompt, add_special_tokens=False)['input_ids']
@@ -150,16 +147,18 @@ class TransformersEngine:
             raise EngineError(
                 f'the prompt has {len(ids)} tokens, the context holds {self._context_tokens} with '
                 f'{request.max_tokens} of output; raise context_tokens or start a new session')
-        cache = self._caches.setdefault(request.instance, InstanceCache(self._new_cache))
+        with self._lock:
+            cache = self._caches.setdefault(request.instance, InstanceCache(self._new_cache))
+        first = request.instance == FIRST
         # the last token is always read again: its logits are not kept
         stats.cached_tokens = min(common_prefix(cache.tokens, ids), len(ids) - 1)
         cache.keep(stats.cached_tokens)
-        logits = self._read(cache, ids[stats.cached_tokens:], abort)
+        logits = self._read(cache, ids[stats.cached_tokens:], abort, first)
         if logits is None:
             return
-        yield from self._decode(request, cache, logits, abort)
+        yield from self._decode(request, cache, logits, abort, first)
 
-    def _decode(self, request, cache, logits, abort):
+    def _decode(self, request, cache, logits, abort, first):
         stats = request.stats
         matcher = self._matcher(request)
         chooser = self._chooser()
@@ -190,35 +189,47 @@ class TransformersEngine:
             if matcher is not None and not matcher.accept(token):
                 stats.finish_reason = 'stop'
                 break
-            logits = self._read(cache, [token], abort)
+            logits = self._read(cache, [token], abort, first)
             if logits is None:
                 return
         rest = self._tokenizer.decode(tokens, skip_special_tokens=False)[len(released):]
         if rest and not abort.is_set():
             yield rest.rstrip('\ufffd')
 
-    def _read(self, cache, ids: List[int], abort):
+    def _read(self, cache, ids: List[int], abort, first: bool):
         """Put tokens through the model; return the logits of the last, None when stopped."""
-        torch = self._torch
         logits = None
-        for start in range(0, len(ids), self._prefill_chunk):
+        start = 0
+        while start < len(ids):
             chunk = ids[start:start + self._prefill_chunk]
-            if abort.is_set():
+            with self._turns.turn(first, abort) as mine:
+                if not mine:
+                    return None
+                # A helper's pass is stopped for the person's, and done again afterwards.
+                self._stop_pass = lambda: abort.is_set() or (
+                    not first and self._turns.first_is_here)
+                logits = self._pass(cache, chunk)
+            if logits is not None:
+                start += len(chunk)
+            elif abort.is_set():
                 return None
-            try:
-                with torch.inference_mode():
-                    out = self._model(
-                        torch.tensor([chunk], device=self._device), use_cache=True,
-                        past_key_values=cache.layers, logits_to_keep=1)
-            except _Stopped:
-                cache.repair(chunk)
-                return None
-            except RuntimeError as error:
-                cache.keep(0)
-                raise EngineError(f'transformers failed on {self._device}: {error}') from error
-            cache.tokens.extend(chunk)
-            logits = out.logits[0, -1]
         return logits
+
+    def _pass(self, cache, chunk):
+        torch = self._torch
+        try:
+            with torch.inference_mode():
+                out = self._model(
+                    torch.tensor([chunk], device=self._device), use_cache=True,
+                    past_key_values=cache.layers, logits_to_keep=1)
+        except _Stopped:
+            cache.repair()
+            return None
+        except RuntimeError as error:
+            cache.keep(0)
+            raise EngineError(f'transformers failed on {self._device}: {error}') from error
+        cache.tokens.extend(chunk)
+        return out.logits[0, -1]
 
     def _new_cache(self):
         return importlib.import_module('transformers').DynamicCache(config=self._model.config)
@@ -259,7 +270,7 @@ class TransformersEngine:
 
     def fork(self, parent: str, child: str) -> None:
         """Give `child` a copy of the cache of `parent`, where it has one."""
-        with self._lock:
+        with self._turns.turn(child == FIRST, threading.Event()), self._lock:
             if parent in self._caches:
                 self._caches[child] = self._caches[parent].copy()
 

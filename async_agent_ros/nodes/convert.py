@@ -4,7 +4,7 @@ import json
 from async_agent_ros import __version__
 from async_agent_ros.core import effects
 from async_agent_ros.core.events import Event
-from async_agent_ros.core.ledger import Entry
+from async_agent_ros.core.ledger import Entry, MAIN
 from async_agent_ros.core.state import KernelState, NS_PER_S
 from async_agent_ros.core.words import Kind
 from async_agent_ros.msg import AgentState, CallCommand, KernelEvent, LedgerEntry, RunningCall
@@ -45,7 +45,7 @@ def state_to_msg(state: KernelState, stamp) -> AgentState:
     return AgentState(
         stamp=stamp, session=state.session, state=str(state.phase), epoch=state.epoch,
         next_seq=state.ledger.next_seq, generation_id=state.active or 0,
-        playback_paused=state.paused, instances=['main'],
+        playback_paused=state.paused, instances=[MAIN, *state.instances],
         calls=[RunningCall(
             call_id=c.call_id, name=c.spec.name, instance=c.instance, phase=str(c.phase),
             arguments_json=json.dumps(c.arguments, ensure_ascii=False), progress=c.progress,

@@ -34,6 +34,11 @@ MOST_ENTRIES = 1000
 """Entries in one answer of get_ledger when the request does not say."""
 
 
+MOST_CALLS_AT_ONCE = 20
+"""With more running calls, AgentState is published every STATE_PERIOD_S at most."""
+
+STATE_PERIOD_S = 0.1
+
 _URGENT = {effects.Interrupt: 0, effects.Execute: 1, effects.CancelCall: 1, effects.Say: 1,
            effects.Generate: 1}
 
@@ -62,6 +67,7 @@ class DialogManager(Node):
         self._index = 0
         self._turn_id = 0
         self._turn_ids = {}
+        self._state_at_s, self._state_waits = 0.0, False
         self._open_journal(Path(ledger_dir or '~/.local/state/async_agent_ros').expanduser(),
                            resume, sync)
         self._draining = False
@@ -75,6 +81,8 @@ class DialogManager(Node):
         self.create_service(GetLedger, 'get_ledger', self._on_get_ledger)
         self.create_service(ListTools, 'list_tools', self._on_list_tools)
         self._housekeeping = self.create_timer(0.5, self._keep_house)
+        self._state_timer = self.create_timer(STATE_PERIOD_S, self._on_state_timer)
+        self._state_timer.cancel()
         self._diagnostics = node_base.Diagnostics(self, self._status)
         self.post(events.Started(self._now(), session=self._session,
                                  settings=self._settings.to_json()))
@@ -247,13 +255,14 @@ class DialogManager(Node):
                 scope=str(effect.scope), reason=effect.reason))
         elif isinstance(effect, effects.Generate):
             self._generate.start(effect)
+        elif isinstance(effect, effects.AbortGeneration):
+            self._generate.abort(effect.generation_id)
         elif isinstance(effect, effects.SetTimer):
             self._timer_queue.set(effect.timer_id, effect.at_ns)
         elif isinstance(effect, effects.ClearTimer):
             self._timer_queue.clear(effect.timer_id)
         elif isinstance(effect, effects.StateChanged):
-            self._state_pub.publish(
-                convert.state_to_msg(self._kernel.state, to_time(self._now())))
+            self._publish_state()
         elif isinstance(effect, effects.CancelCall):
             self._command_pub.publish(CallCommand(
                 command=CallCommand.CANCEL, session=self._session, call_id=effect.call_id,
@@ -272,6 +281,22 @@ class DialogManager(Node):
             self.get_logger().debug(f'ignored: {effect.reason} {" ".join(effect.details)}')
         else:
             raise TypeError(f'effect {effect!r} is not carried out by anyone')
+
+    def _publish_state(self) -> None:
+        # With hundreds of calls the message is long: then it comes at most ten times a second.
+        now_s = time.monotonic()
+        crowd = len(self._kernel.state.calls) > MOST_CALLS_AT_ONCE
+        self._state_waits = crowd and now_s - self._state_at_s < STATE_PERIOD_S
+        if self._state_waits:
+            self._state_timer.reset()
+            return
+        self._state_at_s = now_s
+        self._state_pub.publish(convert.state_to_msg(self._kernel.state, to_time(self._now())))
+
+    def _on_state_timer(self) -> None:
+        self._state_timer.cancel()
+        if self._state_waits:
+            self._publish_state()
 
     def _publish_entry(self, entry: Entry) -> None:
         message = convert.entry_to_msg(entry, self._session)

@@ -17,6 +17,7 @@ import yaml
 from async_agent_ros.action import Generate
 from async_agent_ros.bringup import share_directory
 from async_agent_ros.core.chatml import PromptFormat
+from async_agent_ros.core.ledger import MAIN
 from async_agent_ros.llm import factory
 from async_agent_ros.msg import CallCommand, CallEvent, Interrupt
 from async_agent_ros.nodes import node_base, qos
@@ -54,7 +55,7 @@ class DispatcherNode(LifecycleNode):
             CallCommand, 'call_command', self._calls.handle, qos.COMMAND,
             qos_overriding_options=qos.OVERRIDABLE)
         # After the commands: rclpy takes what is ready in the order of creation.
-        self._mirror = LedgerMirror(self, on_session=self._on_session)
+        self._mirror = LedgerMirror(self, on_session=self._on_session, on_end=self._on_end)
         self._server = ActionServer(
             self, Generate, 'generate', execute_callback=self._send_result,
             goal_callback=lambda goal: GoalResponse.ACCEPT,
@@ -127,7 +128,7 @@ class DispatcherNode(LifecycleNode):
     def on_activate(self, state) -> TransitionCallbackReturn:
         """Begin to generate."""
         self._active = True
-        self._worker('main')
+        self._worker(MAIN)
         return super().on_activate(state)
 
     def on_deactivate(self, state) -> TransitionCallbackReturn:
@@ -171,7 +172,7 @@ class DispatcherNode(LifecycleNode):
         self._running[bytes(goal_handle.goal_id.uuid)] = generation
         self._counts['generations'] += 1
         if self._active:
-            self._worker(generation.goal.instance or 'main').start(generation)
+            self._worker(generation.goal.instance or MAIN).start(generation)
         else:
             generation.end('error', Generate.Result.ERROR_ENGINE,
                            'the dispatcher is not active; activate it (lifecycle)')
@@ -219,12 +220,20 @@ class DispatcherNode(LifecycleNode):
             return
         self._epoch = msg.epoch
         for generation in list(self._running.values()):
-            if generation.goal.epoch < msg.epoch:
+            # What helpers think is not what the person interrupts.
+            if generation.goal.epoch < msg.epoch and generation.goal.instance in ('', MAIN):
                 generation.abort.set()
 
     def _on_session(self) -> None:
-        # another session counts its epochs anew
+        # another session counts its epochs anew, and its helpers
         self._epoch = 0
+        for instance in [i for i in self._workers if i != MAIN]:
+            self._on_end(instance)
+
+    def _on_end(self, instance: str) -> None:
+        worker = self._workers.pop(instance, None)
+        if worker is not None:
+            worker.release()
 
     # -- diagnostics ------------------------------------------------------------------------------
     def _status(self) -> node_base.Status:

@@ -20,8 +20,11 @@ FEEDBACK_WAIT_S = 0.5
 class _Pending:
     """A goal under way; its result waits until all feedback that it counts has come."""
 
-    def __init__(self, generation_id: int, epoch: int):
+    def __init__(self, generation_id: int, epoch: int, instance: str):
         self.generation_id = generation_id
+        self.instance = instance
+        self.handle = None
+        self.aborted = False
         self.epoch = epoch
         self.received = 0
         self.result: Optional[Generate.Result] = None
@@ -45,7 +48,10 @@ class GenerateClient:
     def start(self, effect: effects.Generate) -> None:
         """Ask the dispatcher for a generation; without one the kernel learns it at once."""
         # One slot per instance: whatever ran before has ended or is stale.
-        self._pending = {effect.generation_id: _Pending(effect.generation_id, effect.epoch)}
+        for old in [p for p in self._pending.values() if p.instance == effect.instance]:
+            del self._pending[old.generation_id]
+        self._pending[effect.generation_id] = _Pending(
+            effect.generation_id, effect.epoch, effect.instance)
         if not self._client.server_is_ready():
             self._fail(effect, Error.NO_DISPATCHER, 'no dispatcher serves the generate action; '
                        'start it, or see its log')
@@ -54,6 +60,16 @@ class GenerateClient:
                              epoch=effect.epoch, context_seq=effect.context_seq)
         future = self._client.send_goal_async(goal)
         future.add_done_callback(lambda f: self._guard(self._on_accepted, effect, f))
+
+    def abort(self, generation_id: int) -> None:
+        """End a generation; nothing more of it is posted."""
+        pending = self._pending.get(generation_id)
+        if pending is None:
+            return
+        pending.aborted = True
+        if pending.handle is not None:
+            del self._pending[generation_id]
+            pending.handle.cancel_goal_async()
 
     def _guard(self, handler, effect, future) -> None:
         # An exception in a future's callback would end the process.
@@ -69,13 +85,16 @@ class GenerateClient:
             return
         pending = self._pending.get(effect.generation_id)
         if pending is not None:
-            pending.accepted = True
+            pending.accepted, pending.handle = True, handle
+            if pending.aborted:
+                self.abort(effect.generation_id)
+                return
         handle.get_result_async().add_done_callback(
             lambda f: self._guard(self._on_result, effect, f))
 
     def _on_feedback(self, feedback) -> None:
         pending = self._pending.get(feedback.generation_id)
-        if pending is None:
+        if pending is None or pending.aborted:
             return
         pending.received += 1
         event = self._event(feedback)

@@ -8,6 +8,8 @@ from typing import Callable, Optional
 from async_agent_ros.action import Generate
 from async_agent_ros.core.chatml import Call, Parser, PromptFormat, Rejected, Remove, Renderer
 from async_agent_ros.core.chatml import Text
+from async_agent_ros.core.ledger import MAIN
+from async_agent_ros.core import lineage
 from async_agent_ros.core.sentences import Cutting
 from async_agent_ros.core.words import Kind
 from async_agent_ros.llm.engine import Engine, EngineError, GenerationRequest, ModelMissingError
@@ -131,6 +133,7 @@ class InstanceWorker:
         self._warming = threading.Event()
         self._queue: 'queue.SimpleQueue[Optional[Generation]]' = queue.SimpleQueue()
         self.current: Optional[Generation] = None
+        self.ended = False
         self.prefilling = False
         """Whether the head of the prompt is being prefilled ahead of need."""
         self._thread = threading.Thread(
@@ -154,6 +157,14 @@ class InstanceWorker:
         self._queue.put(None)
         self._thread.join(timeout_s)
 
+    def release(self) -> None:
+        """End the thread as soon as it can, and drop the cache: the instance has ended."""
+        self.ended = True
+        current = self.current
+        if current is not None:
+            current.abort.set()
+        self._queue.put(None)
+
     def _work(self) -> None:
         while True:
             try:
@@ -165,6 +176,8 @@ class InstanceWorker:
                 else:
                     continue
             if generation is None:
+                if self.ended and self._slot.engine is not None:
+                    self._slot.engine.forget(self._instance)
                 return
             try:
                 self._generate(generation)
@@ -186,7 +199,7 @@ class InstanceWorker:
         while not self._slot.ready.wait(_POLL_S):
             if abort.is_set():
                 break
-        if goal.epoch < self._epoch():
+        if goal.epoch < self._epoch() and self._instance == MAIN:
             generation.end('aborted', Generate.Result.ERROR_STALE,
                            f'epoch {goal.epoch} is over, {self._epoch()} is in force')
         elif abort.is_set():
@@ -208,15 +221,24 @@ class InstanceWorker:
     def _prompt(self, context_seq: int) -> str:
         if self._session != self._mirror.session or self._renderer.next_seq > context_seq:
             self._session = self._mirror.session
-            self._renderer = Renderer(self._format, self._instance)
+            self._renderer = self._new_renderer(context_seq)
         self._renderer.feed(self._mirror.entries(self._renderer.next_seq, context_seq))
         return self._renderer.prompt(self._now_ns())
+
+    def _new_renderer(self, context_seq: int) -> Renderer:
+        if self._instance == MAIN:
+            return Renderer(self._format)
+        entries = self._mirror.entries(0, context_seq)
+        parent, engine = lineage.parent_of(entries, self._instance), self._slot.engine
+        if parent and hasattr(engine, 'fork'):
+            engine.fork(parent, self._instance)    # the shared context is not read again
+        return Renderer(self._format, self._instance, lineage.prefixes(entries, self._instance))
 
     def _stream(self, generation: Generation, prompt: str) -> None:
         goal, result, abort = generation.goal, generation.result, generation.abort
         request = GenerationRequest(
             instance=goal.instance, prompt=prompt, max_tokens=goal.max_tokens or self._max_tokens(),
-            tools=tuple(self._renderer.tools.values()))
+            tools=tuple(self._renderer.shown_tools))
         parser = Parser(self._format, Cutting())
         first_s = last_s = 0.0
         stream = self._slot.engine.stream(request, abort)

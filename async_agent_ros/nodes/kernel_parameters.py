@@ -1,5 +1,6 @@
 """The kernel's settings as ROS parameters of dialog_manager, `kernel.<name>`."""
 from dataclasses import fields
+import time
 
 from async_agent_ros.core.settings import Settings
 from async_agent_ros.nodes.node_base import declare
@@ -20,13 +21,19 @@ DESCRIPTIONS = {
     'find_timeout_s': 'Seconds to wait for word of a running call, after a restart.',
     'confirm_question': 'Question before a confirm tool runs; {action} is replaced.',
     'progress_period_s': 'Seconds between progress entries of one call.',
+    'result_group_s': 'Seconds after a result in which others are told together with it.',
+    'max_instances': 'Helpers (forks and spawns) that may live at once.',
+    'max_depth': 'Depth to which helpers may have helpers.',
+    'utc_offset_s': 'Local time less UTC in seconds, for the clock that the model sees.',
+    'timeout_grace_s': 'Seconds beyond the timeout of a tool until its call counts as lost.',
     'retry_s': 'Seconds until a generation is asked for again without a dispatcher.',
     'max_chain': 'Generations in a row without a word of the person.',
     'no_model_line': 'Spoken when no language model is there.',
     'engine_error_line': 'Spoken when the language model fails.',
     'chain_line': 'Spoken when max_chain is reached.',
 }
-RANGES = {'interrupt_min_words': (1, 20), 'max_chain': (1, 100)}
+RANGES = {'interrupt_min_words': (1, 20), 'max_chain': (1, 100), 'max_instances': (0, 64),
+          'max_depth': (0, 8), 'utc_offset_s': (-50_400, 50_400), 'result_group_s': (0.0, 5.0)}
 TIME_RANGE_S = (0.05, 3600.0)
 
 
@@ -35,6 +42,8 @@ def declare_settings(node) -> Settings:
     values = {}
     for item in fields(Settings):
         default = item.default
+        if item.name == 'utc_offset_s':
+            default = time.localtime().tm_gmtoff    # the machine's, at the start of a session
         low, high = RANGES.get(item.name, TIME_RANGE_S if isinstance(default, float)
                                else (None, None))
         value = declare(node, f'kernel.{item.name}',

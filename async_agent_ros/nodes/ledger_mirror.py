@@ -3,7 +3,8 @@ import threading
 import time
 from typing import Callable, Dict, List, Optional
 
-from async_agent_ros.core.ledger import Entry
+from async_agent_ros.core.ledger import Entry, MAIN
+from async_agent_ros.core.words import Kind
 from async_agent_ros.msg import LedgerEntry
 from async_agent_ros.nodes import qos
 from async_agent_ros.nodes.convert import entry_from_msg
@@ -19,12 +20,15 @@ class LedgerMirror:
     Holds the entries of the present session, without gaps, in order.
 
     Callbacks of the node fill it; other threads wait for a seq with wait_for(). `on_session` is
-    called, in whichever thread noticed, when another session begins.
+    called, in whichever thread noticed, when another session begins, and `on_end(instance)` when
+    a helper has ended.
     """
 
     def __init__(self, node, *, callback_group=None,
-                 on_session: Optional[Callable[[], None]] = None):
+                 on_session: Optional[Callable[[], None]] = None,
+                 on_end: Callable[[str], None] = lambda instance: None):
         self._node = node
+        self._on_end = on_end
         self._on_session = on_session
         self._changed = threading.Condition()
         self._entries: List[Entry] = []
@@ -82,7 +86,7 @@ class LedgerMirror:
         self._add([msg], msg.session)
 
     def _add(self, messages, session: str) -> None:
-        renewed = False
+        renewed, ended = False, []
         with self._changed:
             if session != self._session:
                 renewed = bool(self._session)
@@ -99,12 +103,17 @@ class LedgerMirror:
                 if entry.seq >= len(self._entries):
                     self._early[entry.seq] = entry
             while len(self._entries) in self._early:
-                self._entries.append(self._early.pop(len(self._entries)))
+                entry = self._early.pop(len(self._entries))
+                self._entries.append(entry)
+                if entry.kind == Kind.END and not entry.generation_id and entry.instance != MAIN:
+                    ended.append(entry.instance)
             if self._early:
                 self._fetch()
             self._changed.notify_all()
         if renewed and self._on_session is not None:
             self._on_session()
+        for instance in ended:
+            self._on_end(instance)
 
     def _fetch(self) -> None:
         now_s = time.monotonic()

@@ -37,7 +37,8 @@ EVENT_ALIVE = _profile(100, lease_s=LEASE_S)
 STATE = _profile(1, latched=True)
 # Deep, so that a late joiner gets all of a usual session; readers fetch gaps by service.
 LEDGER = _profile(5000, latched=True)
-# For recorders: deep, so that one that comes late gets the session from its start, and can verify it.
+# For recorders: deep, so that one that comes late gets the session from its start and can verify
+# it.
 RECORD = _profile(5000, latched=True)
 # One announcement per tool server, kept for late joiners.
 ANNOUNCE = _profile(1, latched=True)

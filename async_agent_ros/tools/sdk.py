@@ -16,7 +16,7 @@ import pydantic
 import pydantic_core
 
 from async_agent_ros.core.tools import Example, ToolSpec
-from async_agent_ros.core.words import Duplicates, Effect, Error
+from async_agent_ros.core.words import Busy, Duplicates, Effect, Error
 from async_agent_ros.tools.docstrings import parse_docstring
 from async_agent_ros.tools.schemas import tidy_schema
 from async_agent_ros.tools.waiting import Pause, WallClock
@@ -163,7 +163,8 @@ class Tool:
 
     def __init__(self, function: Callable, *, name=None, description=None,
                  effect=Effect.STATE_CHANGING, motion=False, timeout_s=0.0, duplicates=None,
-                 resources=(), cancel_on_barge_in=False, examples=()):
+                 resources=(), when_busy=Busy.QUEUE, max_per_minute=0.0, cancel_on_barge_in=False,
+                 examples=()):
         self.function = function
         self.__doc__ = function.__doc__
         self.__name__ = name or function.__name__
@@ -185,10 +186,14 @@ class Tool:
                 effect=Effect(effect), timeout_s=float(timeout_s), motion=bool(motion),
                 duplicates=Duplicates(duplicates) if duplicates else None,
                 cancel_on_barge_in=bool(cancel_on_barge_in), resources=tuple(resources),
+                when_busy=Busy(when_busy), max_per_minute=float(max_per_minute),
                 examples=tuple(_example(e) for e in examples))
         except (ValueError, pydantic.errors.PydanticUserError) as error:
             raise ToolDefinitionError(
                 f'tool {self.__name__}: {_first_line(error)}') from error
+        if max_per_minute < 0:
+            raise ToolDefinitionError(f'tool {self.__name__}: max_per_minute is '
+                                      f'{max_per_minute}; use 0.0 for no limit')
         if timeout_s < 0:
             raise ToolDefinitionError(
                 f'tool {self.__name__}: timeout_s is {timeout_s}; use 0.0 for no limit')
@@ -366,6 +371,7 @@ def tool(function: Optional[Callable] = None, *, name: Optional[str] = None,
          description: Optional[str] = None, effect: Union[Effect, str] = Effect.STATE_CHANGING,
          motion: bool = False, timeout_s: float = 0.0,
          duplicates: Union[Duplicates, str, None] = None, resources: Iterable[str] = (),
+         when_busy: Union[Busy, str] = Busy.QUEUE, max_per_minute: float = 0.0,
          cancel_on_barge_in: bool = False, examples: Iterable = ()):
     """
     Make a typed function a tool.
@@ -379,12 +385,16 @@ def tool(function: Optional[Callable] = None, *, name: Optional[str] = None,
     :param duplicates: what becomes of a call that equals a running one: 'allow', 'reject',
         'join' or 'replace'.
     :param resources: names of what it holds while it runs, e.g. ['base'].
+    :param when_busy: what becomes of a call while another one holds its resources: 'queue',
+        'refuse' or 'replace' (the other one is cancelled).
+    :param max_per_minute: executions in any 60 s, more are refused; 0.0 is no limit.
     :param cancel_on_barge_in: cancel it whenever the person interrupts.
     :param examples: pairs of what a person says and the arguments that it should lead to.
     Raises ToolDefinitionError, at import, for a function that has no schema.
     """
     options = {'name': name, 'description': description, 'effect': effect, 'motion': motion,
                'timeout_s': timeout_s, 'duplicates': duplicates, 'resources': tuple(resources),
+               'when_busy': when_busy, 'max_per_minute': max_per_minute,
                'cancel_on_barge_in': cancel_on_barge_in, 'examples': tuple(examples)}
     if function is not None:
         return Tool(function, **options)

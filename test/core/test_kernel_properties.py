@@ -53,8 +53,8 @@ MOVES = st.one_of(
 )
 # Stretches of an ordinary conversation, so that random orders happen in the middle of one.
 SCENES = st.sampled_from((
-    (('say', 'drive to the kitchen'), ('text', 'Well, ', 0), ('call', 'navigate_to', '', 0, 'kitchen'),
-     ('finish', 0, 0), ('accepted', 0)),
+    (('say', 'drive to the kitchen'), ('text', 'Well, ', 0),
+     ('call', 'navigate_to', '', 0, 'kitchen'), ('finish', 0, 0), ('accepted', 0)),
     (('say', 'what is it'), ('call', 'get_battery', '', 0, ''), ('finish', 0, 0)),
     (('say', 'drive to the kitchen'), ('call', 'open_door', '', 0, 'hall'), ('finish', 0, 0),
      ('say', 'yes')),

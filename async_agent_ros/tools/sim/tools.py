@@ -126,7 +126,7 @@ def build_tools(simulation: Simulation) -> List[Tool]:
                                 {'holding': held}) from None
 
     @tool(effect='state_changing', motion=True, duplicates='join', resources=['base'],
-          timeout_s=300.0,
+          when_busy='replace', timeout_s=300.0,
           examples=[('Go to the garage', {'place': 'garage'} if 'garage' in places
                      else {'place': places[0]}),
                     (f'Please drive to the {places[0]}', {'place': places[0]})])
@@ -144,7 +144,7 @@ def build_tools(simulation: Simulation) -> List[Tool]:
                 'duration_s': duration(motion)}
 
     @tool(effect='state_changing', motion=True, duplicates='join', resources=['base'],
-          timeout_s=300.0, examples=[('Go and charge yourself', {})])
+          when_busy='replace', timeout_s=300.0, examples=[('Go and charge yourself', {})])
     def dock(context: ToolContext) -> Docked:
         """Drive to the charging dock and charge the battery."""
         with simulation.world() as world:
