@@ -16,7 +16,7 @@ from .endpointing import Endpointer
 from .recognizer import Recognizer
 from .streaming import Revision, Transcriber
 
-MARGIN = RATE // 10
+MARGIN = RATE * 6 // 100
 """Samples after the end of speech that must have been recognised too: detectors are early."""
 
 

@@ -63,13 +63,13 @@ class SileroVad:
 class VadSettings:
     """What counts as speech and what as its end."""
 
-    onset_threshold: float = 0.5
+    onset_threshold: float = 0.4
     """Probability from which on a frame is speech while there was none."""
     offset_threshold: float = 0.35
     """Probability below which a frame is silence while there was speech."""
-    sure_threshold: float = 0.7
+    sure_threshold: float = 0.5
     """Probability from which on a single frame starts an utterance."""
-    min_speech_s: float = 0.096
+    min_speech_s: float = 0.064
     """Speech shorter than this, seconds, is a click and starts nothing."""
     end_silence_s: float = 0.6
     """Silence that ends an utterance."""
