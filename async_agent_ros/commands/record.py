@@ -15,6 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--namespace', default='/agent', help='of the agent (default: /agent)')
     parser.add_argument('--no-audio', action='store_true',
                         help='leave out the sound of person and robot')
+    parser.add_argument('-b', '--max-bag-size', type=int, default=0, metavar='BYTES',
+                        help='begin another file at this size (default: one file)')
     parser.add_argument('--topic', action='append', default=[], metavar='NAME', dest='topics',
                         help='one more topic, full name; may be given several times')
 
@@ -34,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
     def make() -> Recorder:
         recorder = Recorder(output, namespace=args.namespace, audio=not args.no_audio,
-                            extra=args.topics, on_error=stop)
+                            extra=args.topics, max_file_bytes=args.max_bag_size, on_error=stop)
         made.append(recorder)
         print(f'recording {args.namespace} to {output}; Ctrl-C ends it', flush=True)
         return recorder

@@ -10,12 +10,13 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Callable, Dict, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence
 
 from rosbags.interfaces import Qos
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 
 from async_agent_ros.record.definitions import definition
+from async_agent_ros.record.parts import close_part, list_parts, open_part, Part, part_of
 
 RESERVE_BYTES = 4 * 2**20
 """Disk space kept for closing the bag when the disk fills up: one chunk, index and summary."""
@@ -84,12 +85,13 @@ class BagWriter:
     Writes messages into a new bag from a thread of its own; write() never waits for the disk.
 
     Raises BagError when the directory exists or cannot be written. `on_error` is called once, from
-    the writer's thread, with a message for people when the bag had to be closed early.
+    the writer's thread, with a message for people when the bag had to be closed early. A file is
+    closed and the next one begun when it has `max_file_bytes`; 0: one file, however large.
     """
 
     def __init__(self, path: Path, *, on_error: Callable[[str], None] = lambda message: None,
                  custom_data: Optional[Dict[str, str]] = None,
-                 reserve_bytes: int = RESERVE_BYTES):
+                 reserve_bytes: int = RESERVE_BYTES, max_file_bytes: int = 0):
         self.path = Path(path)
         self.written = 0
         """Messages handed to the file."""
@@ -97,6 +99,8 @@ class BagWriter:
         """Messages that did not fit into the queue, or came after an error."""
         self.error = ''
         self._on_error = on_error
+        self._reserve_bytes, self._max_file_bytes = reserve_bytes, max_file_bytes
+        self._finished: List[Part] = []
         try:
             self._writer = Writer(self.path, version=9, storage_plugin=StoragePlugin.MCAP)
             for key, value in (custom_data or {}).items():
@@ -104,8 +108,11 @@ class BagWriter:
             self._writer.open()
             storage = self._writer.storage
             storage.bio.close()
-            storage.bio = self._file = _ReservedFile(storage.path, reserve_bytes)
             # The magic bytes and the header are already there: close() flushed them.
+            if max_file_bytes:
+                first = self.path / f'{self.path.name}_0.mcap'
+                storage.path = storage.path.rename(first)
+            storage.bio = self._file = _ReservedFile(storage.path, reserve_bytes)
         except WriterError:
             raise BagError(f'{self.path} exists already: choose another name') from None
         except OSError as error:
@@ -138,7 +145,10 @@ class BagWriter:
         except Exception as error:
             self._fail(f'recording stopped: {error}')
         try:
+            last = part_of(self._writer.storage)
             self._writer.close()
+            if self._finished:
+                list_parts(self._writer.metapath, [*self._finished, last])
         except Exception as error:
             self._writer.abort()
             self._fail(f'{self.path} has no index ({error}); its messages up to here are readable')
@@ -172,8 +182,22 @@ class BagWriter:
             connection = self._writer.add_connection(
                 topic, msgtype, msgdef=text, rihs01=type_hash, offered_qos_profiles=qos)
             self._connections[topic, msgtype] = connection
+        storage = self._writer.storage
+        if self._max_file_bytes and storage.message_end_time and (
+                self._file.tell() + storage.chunk.bio.tell() + len(data) > self._max_file_bytes):
+            self._next_part()
         self._writer.write(connection, stamp_ns, data)
         self.written += 1
+
+    def _next_part(self):
+        old = self._writer.storage
+        self._finished.append(part_of(old))
+        close_part(old, self._writer.version)
+        self._file.close()
+        number = len(self._finished)
+        new = open_part(self.path / f'{self.path.name}_{number}.mcap', old)
+        new.bio = self._file = _ReservedFile(new.path, self._reserve_bytes)
+        self._writer.storage = new
 
     def _fail(self, message):
         if not self.error:

@@ -1,5 +1,6 @@
 """Reads a bag without ROS: messages in the order of recording, decoded by the bag's own types."""
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -10,6 +11,9 @@ from mcap.stream_reader import StreamReader
 from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 
 from async_agent_ros.record.definitions import SEPARATOR
+
+
+_MAGIC = b'\x89MCAP0\r\n'
 
 
 class BagReadError(Exception):
@@ -62,13 +66,15 @@ class BagReader:
 
     def records(self, wanted: Optional[Callable[[str], bool]] = None) -> Iterator[Record]:
         """Yield the messages of all topics, or of those for which wanted(topic) is true."""
-        for file in sorted(self.path.glob('*.mcap')):
+        for file in sorted(self.path.glob('*.mcap'), key=_number):
             yield from self._read_file(file, wanted)
 
     def _read_file(self, file, wanted):
         schemas: Dict[int, Schema] = {}
         channels: Dict[int, Tuple[Channel, str]] = {}
         with open(file, 'rb') as stream:
+            begun = stream.read(len(_MAGIC)) == _MAGIC
+            stream.seek(0)
             try:
                 for record in StreamReader(stream).records:
                     if isinstance(record, Message):
@@ -83,7 +89,7 @@ class BagReader:
                         self.offered[record.topic] = record.metadata.get(
                             'offered_qos_profiles', '')
             except (McapError, EOFError) as error:
-                if not schemas:
+                if not begun:    # else its recorder was killed before the first chunk
                     raise BagReadError(f'{file} is not a bag: {error!r}') from error
                 self.complete = False
 
@@ -117,6 +123,11 @@ class BagReader:
         wanted = set(topics)
         for record in self.records(wanted.__contains__ if wanted else None):
             yield record.topic, record.stamp_ns, self.decode(record)
+
+
+def _number(file: Path):
+    # name_10 comes after name_9
+    return [int(x) if x.isdigit() else x for x in re.split(r'(\d+)', file.stem)]
 
 
 def stamp_ns(stamp: Any) -> int:

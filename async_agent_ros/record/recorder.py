@@ -22,12 +22,14 @@ class Recorder(Node):
 
     The known topics are subscribed at once; every other topic below the namespace (the simulated
     robot's pose and battery, tools of other servers), and those named in `extra`, when they show
-    up. Topics of audio are left out unless `audio` is true. Raises BagError when the bag cannot be
+    up. Topics of audio are left out unless `audio` is true; the bag is split into files of
+    `max_file_bytes`, if any. Raises BagError when the bag cannot be
     written; `on_error` is told when it has to stop early, from another thread.
     """
 
     def __init__(self, path: Path, *, namespace: str = '/agent', audio: bool = True,
-                 extra: Sequence[str] = (), on_error: Callable[[str], None] = lambda text: None):
+                 extra: Sequence[str] = (), max_file_bytes: int = 0,
+                 on_error: Callable[[str], None] = lambda text: None):
         super().__init__('recorder', namespace=namespace, enable_rosout=False)
         self._ns = namespace
         self._audio = audio
@@ -36,7 +38,7 @@ class Recorder(Node):
         self._subscriptions_by_name: Dict[str, object] = {}
         self._offered: Dict[str, list] = {}
         self._lock = threading.Lock()
-        self.bag = BagWriter(path, on_error=on_error, custom_data={
+        self.bag = BagWriter(path, on_error=on_error, max_file_bytes=max_file_bytes, custom_data={
             'async_agent_ros': __version__, 'namespace': namespace})
         for topic in topics.TOPICS:
             if audio or not topic.audio:

@@ -148,3 +148,53 @@ def test_the_override_file_is_that_of_the_recorder():
                         'recorder_qos_overrides.yaml')
     with open(path) as file:
         assert yaml.safe_load(file) == overrides('/agent')
+
+
+def test_a_bag_is_split_by_size_and_read_as_one_by_three_readers(tmp_path):
+    bag = BagWriter(tmp_path / 'bag', max_file_bytes=2**20)
+    write(bag, 300, size=20_000)
+    bag.write('/agent/late', 'std_msgs/msg/String', QOS, 999,
+              serialize_message(String(data='late')))
+    write(bag, 400, first=300, size=20_000)
+    bag.close()
+    assert (bag.written, bag.dropped, bag.error) == (701, 0, '')
+    files = sorted((tmp_path / 'bag').glob('*.mcap'), key=lambda f: int(f.stem.split('_')[1]))
+    assert [f.name for f in files] == [f'bag_{i}.mcap' for i in range(len(files))]
+    assert len(files) > 11 and all(f.stat().st_size <= 2**20 + 8192 for f in files)
+    assert sorted(p.name for p in (tmp_path / 'bag').iterdir()) == sorted(
+        [*(f.name for f in files), 'metadata.yaml'])
+    texts = [str(i) for i in range(300)] + ['late'] + [str(i) for i in range(300, 700)]
+    reader, got = read(tmp_path / 'bag')
+    assert got == texts and reader.complete
+
+    from rosbags.rosbag2 import Reader
+    with Reader(tmp_path / 'bag') as other:
+        assert other.message_count == 701
+        assert sum(1 for _ in other.messages()) == 701
+    from mcap.reader import make_reader
+    from mcap_ros2.decoder import DecoderFactory
+    for file in files:    # every file can be read by itself
+        with open(file, 'rb') as stream:
+            summary = make_reader(stream).get_summary()
+            assert summary.statistics.message_count > 0
+        with open(file, 'rb') as stream:
+            decoded = list(make_reader(
+                stream, decoder_factories=[DecoderFactory()]).iter_decoded_messages())
+            assert len(decoded) == summary.statistics.message_count
+    info = yaml.safe_load((tmp_path / 'bag' / 'metadata.yaml').read_text())
+    info = info['rosbag2_bagfile_information']
+    assert info['relative_file_paths'] == [f.name for f in files]
+    assert [f['path'] for f in info['files']] == [f.name for f in files]
+    assert sum(f['message_count'] for f in info['files']) == info['message_count'] == 701
+
+
+def test_a_split_bag_whose_recorder_was_killed_is_read_up_to_the_tear(tmp_path):
+    bag = BagWriter(tmp_path / 'bag', max_file_bytes=2 * 2**20)
+    write(bag, 400, size=20_000)
+    bag.close()
+    (tmp_path / 'bag' / 'metadata.yaml').unlink()
+    last = max((tmp_path / 'bag').glob('*.mcap'), key=lambda f: int(f.stem.split('_')[1]))
+    os.truncate(last, last.stat().st_size // 2)
+    reader, texts = read(tmp_path / 'bag')
+    assert not reader.complete and texts == [str(i) for i in range(len(texts))]
+    assert len(texts) > 300

@@ -1,8 +1,6 @@
 """What if: recorded tools and voice, and a whole conversation held again by a new agent."""
 import json
-import os
-import subprocess
-import sys
+import signal
 
 import pytest
 
@@ -75,15 +73,22 @@ def test_the_recorded_settings_are_kept(journal_file):
     assert 'stop' in values['kernel.stop_words']
 
 
-def test_a_new_agent_answers_the_recorded_person(tmp_path, journal_file):
+def test_a_new_agent_answers_the_recorded_person(tmp_path, journal_file, monkeypatch, capsys):
     """With the script in place of a model: drives to the kitchen, and finds its battery at 81."""
-    env = {k: v for k, v in os.environ.items() if k != 'ROS_DOMAIN_ID'}
-    result = subprocess.run(
-        [sys.executable, '-m', 'async_agent_ros.cli', 'replay', 'what-if', str(journal_file),
-         '--engine', 'scripted', '--json', '-o', str(tmp_path / 'out')],
-        capture_output=True, text=True, timeout=110, env=env)
-    assert result.returncode == 0, result.stderr
-    value = json.loads(result.stdout)
+    from async_agent_ros import cli
+    from async_agent_ros.demo import session
+    from async_agent_ros.record import whatif
+    monkeypatch.setattr(session, 'STEADY_S', 0.5)
+    monkeypatch.setattr(whatif, 'SETTLE_S', 1.0)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        code = cli.main(['replay', 'what-if', str(journal_file), '--engine', 'scripted', '--json',
+                         '-o', str(tmp_path / 'out')])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    out, errors = capsys.readouterr()
+    assert code == 0, errors
+    value = json.loads(out)
     assert value == json.loads((tmp_path / 'out' / 'comparison.json').read_text())
     first, second = value['turns']
     assert first['person'] == 'drive to the kitchen' and first['same_calls']
