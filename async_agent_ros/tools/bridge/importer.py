@@ -31,7 +31,6 @@ HEAD = """\
 #   cannot run at once with others.
 # - Write descriptions as you would explain the tool to a new colleague.
 # Check it with: async-agent tools check FILE
-tools:
 """
 
 
@@ -101,7 +100,7 @@ def _of(agent, info):
 def write(found: List[Found]) -> str:
     """Return the text of the file."""
     names = set()
-    lines = [HEAD]
+    lines = [HEAD + ('tools:\n' if found else 'tools: []')]
     for item in found:
         name = _name(item, names)
         names.add(name)
@@ -118,8 +117,6 @@ def write(found: List[Found]) -> str:
             lines.append('  effect: state_changing    # read_only if it changes nothing')
         lines += [f'  # {line}' for line in about]
         lines.append('')
-    if not found:
-        lines.append('[]')
     return '\n'.join(lines)
 
 

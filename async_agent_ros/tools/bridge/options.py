@@ -26,8 +26,7 @@ def field_at(shape, path: str) -> Field:
     """Return the field at a dotted path, through lists too. Raises OptionError."""
     field = None
     for step in path.split('.'):
-        while isinstance(shape, Items):
-            shape = shape.item
+        shape = _innermost(shape)
         found = shape.find(step) if isinstance(shape, Object) else None
         if found is None:
             there = sorted(key for key, _ in shape.entries()) if isinstance(shape, Object) else ()
@@ -58,6 +57,7 @@ def apply_arguments(shape: Object, options: Mapping[str, Any]) -> None:
 def _apply(path, field, given):
     if 'enum' in given:
         field.shape = _enum(path, field, given['enum'])
+        field.lifted = False    # one value stands for them all
     for option in ('minimum', 'maximum'):
         if option in given:
             field.shape = _within(path, field.shape, option, given[option])
@@ -74,10 +74,10 @@ def _apply(path, field, given):
         _only(path, field.shape, given['only'])
     if 'hidden' in given:
         field.hidden = given['hidden']
-    if given.get('flatten'):
-        if not isinstance(field.shape, Object):
+    if 'flatten' in given:
+        if given['flatten'] and not isinstance(field.shape, Object):
             raise OptionError(f'{path}: flatten is for messages, this field is none')
-        field.lifted = True
+        field.lifted = given['flatten']
     if 'default' in given:
         field.default, field.required = given['default'], False
     if given.get('optional'):
@@ -126,10 +126,7 @@ def _check_keys(shape, path):
         if key in keys:
             raise OptionError(f'{path}{key}: two fields have this name; rename one of them')
         keys.append(key)
-        inner = field.shape
-        while isinstance(inner, Items):
-            inner = inner.item
-        _check_keys(inner, f'{path}{key}.')
+        _check_keys(_innermost(field.shape), f'{path}{key}.')
 
 
 def _try(path, option, field, value):
@@ -152,18 +149,24 @@ def apply_result(shape: Object, *, only: Iterable[str] = (), hidden: Iterable[st
         field_at(shape, path).hidden = True
 
 
-def _keep(shape, kept) -> bool:
-    """Hide what is not kept; return whether anything is."""
-    any_kept = False
+def _keep(shape, kept) -> None:
+    """Hide what is not kept and has nothing inside that is."""
     for field in shape.fields:
         if id(field) in kept:
-            any_kept = True
             continue
-        inner = field.shape
-        while isinstance(inner, Items):
-            inner = inner.item
-        if isinstance(inner, Object) and _keep(inner, kept):
-            any_kept = True
+        inner = _innermost(field.shape)
+        if _holds(inner, kept):
+            _keep(inner, kept)
         else:
             field.hidden = True
-    return any_kept
+
+
+def _holds(shape, kept) -> bool:
+    return isinstance(shape, Object) and any(
+        id(f) in kept or _holds(_innermost(f.shape), kept) for f in shape.fields)
+
+
+def _innermost(shape):
+    while isinstance(shape, Items):
+        shape = shape.item
+    return shape

@@ -1,4 +1,6 @@
 """The bridge's file: what it can say, and how it is told what is wrong with it."""
+import importlib.util
+import pathlib
 import textwrap
 
 from builtin_interfaces.msg import Time
@@ -234,3 +236,53 @@ def test_publishing_that_makes_no_sense(make, publish, message):
     with pytest.raises(OptionError, match=message):
         make('tools:\n- {name: a, topic: /f, type: std_msgs/msg/String, mode: publish, '
              f'publish: {publish}}}\n')
+
+
+def test_only_and_values_of_the_file_that_are_partial(make):
+    tool = make("""
+        tools:
+        - name: a
+          action: /f
+          type: test_msgs/action/NestedMessage
+          arguments:
+            nested_field: {flatten: true, only: [int8_value]}
+            nested_field_no_pkg: {fixed: {duration_value: 1.5}}
+            nested_different_pkg: {hidden: true}
+    """)
+    assert list(tool.spec.arguments_schema['properties']) == ['int8_value']
+    goal = tool.parse('{"int8_value": 5}')
+    assert goal.nested_field.int8_value == 5
+    assert goal.nested_field_no_pkg.duration_value.nanosec == 500_000_000
+
+
+def test_names_for_whole_messages(make):
+    tool = make("""
+        tools:
+        - name: drive_to_place
+          topic: /goal_pose
+          type: geometry_msgs/msg/TransformStamped
+          mode: publish
+          arguments:
+            transform: {rename: place, enum: {kitchen: {x: 3, y: 1, yaw_deg: 90}}}
+            child_frame_id: {default: base_link}
+            header: {hidden: true}
+    """)
+    schema = tool.spec.arguments_schema
+    assert schema['properties']['place']['enum'] == ['kitchen']
+    message = tool.parse('{"place": "kitchen"}').message
+    assert message.transform.translation.x == 3.0 and message.child_frame_id == 'base_link'
+    with pytest.raises(InvalidArguments, match='place: must be one of kitchen'):
+        tool.parse('{"place": "attic"}')
+
+
+@pytest.mark.parametrize('name', ['nav2', 'moveit'])
+def test_the_examples_are_right_or_say_what_is_missing(name):
+    path = pathlib.Path(__file__).resolve().parents[3] / 'config' / f'bridge_{name}.yaml'
+    file = load(path)
+    assert not file.problems and len(file.entries) >= 3
+    for entry in file.entries:
+        if importlib.util.find_spec(entry.type.split('/')[0]) is None:
+            with pytest.raises(InterfaceError, match='is not installed here'):
+                make_tool(entry, NOW)
+        else:
+            make_tool(entry, NOW)
