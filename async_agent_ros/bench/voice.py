@@ -9,7 +9,7 @@ from pathlib import Path
 import random
 import re
 from tempfile import TemporaryDirectory
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from async_agent_ros import bringup, models as packaged
 from async_agent_ros.bench.common import rows
@@ -18,6 +18,7 @@ from async_agent_ros.bench.common.agent import MeasuredAgent
 BENCH = 'voice'
 NAMESPACE = '/agent'
 VOICE, RECOGNISER = 'piper-joe', 'whisper-tiny.en'
+PARTS = ('questions', 'stories')
 STORY = ('The old lighthouse stands on a small island far away from the coast. Every evening the '
          'keeper climbs two hundred steps to light the lamp at the top. One night in winter a '
          'heavy storm came up and a ship lost its way in the dark. The keeper rang the great bell '
@@ -63,6 +64,8 @@ def add_arguments(parser) -> None:
     parser.add_argument('--n', type=int, default=10, metavar='COUNT',
                         help='questions, and stories with a backchannel and an interruption '
                         '(default: %(default)s: about four minutes)')
+    parser.add_argument('--only', default=','.join(PARTS), metavar='PARTS',
+                        help='what to hold, with commas between (default: %(default)s)')
     parser.add_argument('--echo-db', default='-20', metavar='DB',
                         help="level of the robot's voice at the microphone, relative to what it "
                         'plays, or none (default: %(default)s)')
@@ -82,6 +85,9 @@ def run(args) -> List[rows.Row]:
     """Hold the conversations; return rows."""
     if args.n < 1:
         raise VoiceError('--n must be above zero')
+    only = {part.strip() for part in args.only.split(',') if part.strip()}
+    if not only or only - set(PARTS):
+        raise VoiceError(f'--only {args.only!r}: it must be some of {", ".join(PARTS)}')
     try:
         echo_db = None if args.echo_db == 'none' else float(args.echo_db)
     except ValueError:
@@ -91,7 +97,7 @@ def run(args) -> List[rows.Row]:
     with TemporaryDirectory(prefix='async_agent_bench_') as folder:
         conversation = _Conversation(args, echo_db, Path(folder))
         try:
-            conversation.hold()
+            conversation.hold(only)
         finally:
             conversation.close()
     mode = 'headset' if echo_db is None else f'echo {echo_db:g} dB'
@@ -207,16 +213,17 @@ class _Conversation:
         self._agent.__exit__()
         self._probe.close()
 
-    def hold(self) -> None:
-        """Hold all of it."""
-        # The first answer warms up what has never run.
+    def hold(self, only: Set[str]) -> None:
+        """Hold all of it, or some of PARTS."""
+        # The first answer warms up what has never run, and teaches asr the way of the echo.
         self._question(0, count=False)
-        self._story(0, count=False)
         for number in range(self._args.n):
             self._agent.check()
             self._room.noise = (10.0, 30.0, 80.0)[number % 3]
-            self._question(number)
-            self._story(number)
+            if 'questions' in only:
+                self._question(number)
+            if 'stories' in only:
+                self._story(number)
 
     # -- questions ----------------------------------------------------------------------------
     def _question(self, number: int, *, count: bool = True) -> None:
@@ -250,7 +257,7 @@ class _Conversation:
             found.time('partial_period_ms', 'speech', first_ms)
 
     # -- stories ------------------------------------------------------------------------------
-    def _story(self, number: int, *, count: bool = True) -> None:
+    def _story(self, number: int) -> None:
         """Let the robot talk, put in a backchannel or a cough, then interrupt it."""
         from async_agent_ros.bench.common.room import cough
         probe = self._probe
@@ -261,22 +268,21 @@ class _Conversation:
         probe.spin(self._random.uniform(0.8, 1.6))
         word = BACKCHANNELS[number % len(BACKCHANNELS)]
         sound = self._people.say(((word, 0.0),), number + 1) if word else cough(self._rng)
-        stopped = self._overtake(sound, count)
+        stopped = self._overtake(sound)
         if not stopped:
-            self._interrupt(number, count)
+            self._interrupt(number)
         probe.waits(lambda: probe.idle and not probe.speaking, 20.0)
 
-    def _overtake(self, sound, count: bool) -> bool:
+    def _overtake(self, sound) -> bool:
         """Say something that is no interruption; return whether the robot gave way."""
         probe = self._probe
         _, end_ns = self._room.speak(sound)
         probe.waits(lambda: probe.stopped, (end_ns - probe.now_ns()) / 1e9 + 2.5)
         # It goes on: heard again after the sound has ended.
-        if count:
-            self.found.event('false_yield_percent', probe.stopped or not probe.speaking)
+        self.found.event('false_yield_percent', probe.stopped or not probe.speaking)
         return bool(probe.stopped)
 
-    def _interrupt(self, number: int, count: bool) -> None:
+    def _interrupt(self, number: int) -> None:
         probe, found = self._probe, self.found
         probe.waits(lambda: probe.sounding, 3.0)
         text = INTERRUPTIONS[number % len(INTERRUPTIONS)]
@@ -287,8 +293,6 @@ class _Conversation:
         probe.forget_commands()
         onset_ns, end_ns = self._room.speak(samples)
         probe.waits(lambda: probe.stopped, (end_ns - probe.now_ns()) / 1e9 + 3.0)
-        if not count:
-            return
         found.event('yield_percent', bool(probe.stopped))
         paused_ns = probe.paused_ns(onset_ns)
         if not (probe.stopped and paused_ns):

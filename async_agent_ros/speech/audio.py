@@ -62,6 +62,7 @@ class Resampler:
 
     def __init__(self, from_rate: int, to_rate: int = RATE, *, quality: str = 'MQ'):
         self.from_rate, self.to_rate = from_rate, to_rate
+        self._taken = self._given = 0
         self._stream: Optional[object] = None
         if from_rate != to_rate:
             self._stream = _soxr(from_rate).ResampleStream(
@@ -71,7 +72,17 @@ class Resampler:
         """Convert the next stretch; `last` gives out what the filter still holds."""
         if self._stream is None:
             return samples
-        return self._stream.resample_chunk(samples, last=last)
+        out = self._stream.resample_chunk(samples, last=last)
+        self._taken += len(samples)
+        self._given += len(out)
+        return out
+
+    @property
+    def held_ns(self) -> int:
+        """Time that the filter holds back: what it gives next was taken so much earlier."""
+        if self._stream is None:
+            return 0
+        return (self._taken * NS_PER_S // self.from_rate - self._given * NS_PER_S // self.to_rate)
 
 
 def _soxr(rate: int):

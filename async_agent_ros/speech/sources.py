@@ -105,9 +105,10 @@ class DeviceSource:
         if item is None:
             return None
         self._last_s = time.monotonic()
+        stamp_ns = item[1] - self._resampler.held_ns
         samples = self._resampler(item[0])
         self._zeros = 0 if samples.any() else self._zeros + len(samples)
-        block = Block(samples, self._count, item[1])
+        block = Block(samples, self._count, stamp_ns)
         self._count += len(samples)
         return block
 
@@ -290,6 +291,7 @@ class QueueSource:
         self._emit(mono, stamp_ns)
 
     def _emit(self, mono, stamp_ns):
+        stamp_ns -= self._resampler.held_ns
         samples = self._resampler(mono)
         if len(samples):
             # Slow readers lose the newest, not memory.

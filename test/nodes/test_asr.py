@@ -153,8 +153,8 @@ def rig(topic_rig):
     return topic_rig
 
 
-def test_speech_on_a_topic_becomes_one_final_transcript(rig, person):
-    speech = person.say('Drive to the kitchen.')
+def test_speech_on_a_topic_becomes_revisions_and_one_final_transcript(rig, person):
+    speech = person.say('Drive to the kitchen and look for the red cup.')
     audible = np.flatnonzero(abs(speech) > 300)
     start_ns = rig.publish(np.concatenate([silence(0.5), speech, silence(1.2)]))
     rig.until(lambda: rig.transcripts)
@@ -163,8 +163,16 @@ def test_speech_on_a_topic_becomes_one_final_transcript(rig, person):
     assert (started.state, stopped.state) == (SpeechActivity.STARTED, SpeechActivity.STOPPED)
     assert started.utterance_id == stopped.utterance_id == transcript.utterance_id
     assert transcript.final and transcript.stable_chars == len(transcript.text)
-    assert plain(transcript.text) == 'drive to the kitchen'
+    assert plain(transcript.text).startswith('drive to the kitchen and look for the red')
     assert transcript.language == 'en' and transcript.confidence > 0.5
+    *parts, last = rig.revisions
+    assert last is transcript and parts and not any(p.final for p in parts)
+    assert [r.revision for r in rig.revisions] == list(range(len(rig.revisions)))
+    assert to_ns(parts[0].stamp) < to_ns(stopped.end) and to_ns(parts[0].speech_end) == 0
+    for part in parts:
+        assert part.utterance_id == transcript.utterance_id
+        assert transcript.text.startswith(part.text[:part.stable_chars])
+    assert parts[-1].stable_chars > 0
     onset_s = (to_ns(started.onset) - start_ns) / 1e9
     end_s = (to_ns(stopped.end) - start_ns) / 1e9
     assert onset_s == pytest.approx(0.5 + audible[0] / RATE, abs=0.15)
@@ -173,35 +181,20 @@ def test_speech_on_a_topic_becomes_one_final_transcript(rig, person):
     assert to_ns(transcript.speech_start) == to_ns(started.onset)
 
 
-def test_what_is_understood_is_published_while_the_person_speaks(rig, person):
-    speech = person.say('Bring the red cup to the kitchen and then come back to me.')
-    rig.publish(np.concatenate([silence(0.3), speech, silence(1.5)]))
-    rig.until(lambda: rig.transcripts)
-    *parts, final = rig.revisions
-    assert [r.revision for r in rig.revisions] == list(range(len(rig.revisions)))
-    assert parts and final.final and not any(p.final for p in parts)
-    assert len({r.utterance_id for r in rig.revisions}) == 1
-    stopped = rig.activity[-1]
-    assert to_ns(parts[0].stamp) < to_ns(stopped.end) and to_ns(parts[0].speech_end) == 0
-    for part in parts:
-        assert final.text.startswith(part.text[:part.stable_chars])
-    assert parts[-1].stable_chars > 0 and 'kitchen' in final.text
-
-
 def test_the_robot_does_not_hear_itself_but_a_person_over_it(rig, person):
     robot = person.say('I am on my way to the kitchen, I look for the red cup, and then I come '
                        'back to you with it.')
     speech = person.say('Stop, wait a moment.')
-    robot = np.concatenate([robot, robot])[:9 * RATE]
+    robot = np.concatenate([robot, robot])[:6 * RATE]
     mic = np.concatenate([silence(0.08), robot])[:len(robot)] * 0.15
     mic += np.random.default_rng(0).normal(0, 15, len(mic))
-    at = 6 * RATE
+    at = 4 * RATE
     mic[at:at + len(speech)] += speech
     start_ns = rig.publish(mic.astype(np.int16), robot=robot)
     rig.publish(silence(1.5))
     rig.until(lambda: rig.transcripts)
     onset_s = (to_ns(rig.activity[0].onset) - start_ns) / 1e9
-    assert 5.9 < onset_s < 7.0, 'it heard itself'
+    assert 3.9 < onset_s < 5.0, 'it heard itself'
     assert not {'kitchen', 'red', 'cup'} & set(plain(rig.transcripts[0].text).split())
 
 

@@ -13,7 +13,7 @@ import pytest
 KINDS = ['gate', pytest.param('aec', marks=pytest.mark.skipif(
     importlib.util.find_spec('livekit') is None, reason='needs the extra `echo`'))]
 ROBOT_RATE = 22_050
-OVER_S = 6.0
+OVER_S = 5.0
 """When the person begins to speak over the robot."""
 
 
@@ -23,7 +23,7 @@ def voices():
     robot = Person(rate=0.9).say('I am on my way to the kitchen and I look for the red cup there. '
                                  'Then I bring it to you, as fast as I can, because the floor is '
                                  'free and the battery is full. I will tell you.')
-    return robot[:10 * RATE], Person(rate=1.1).say('Wait a moment please.')
+    return robot[:8 * RATE], Person(rate=1.1).say('Wait a moment please.')
 
 
 @pytest.fixture(scope='module')

@@ -139,6 +139,19 @@ def test_other_rates_and_channels_are_converted():
     assert abs(samples[1000:] - 1000).max() <= 2
 
 
+def test_a_converted_sample_keeps_its_time():
+    source = QueueSource(clock=lambda: 10 ** 9)
+    tone = np.zeros(48_000, np.int16)
+    tone[24_000:24_480] = 20_000    # half a second after the start
+    for at in range(0, 48_000, 480):
+        source.push(tone[at:at + 480], rate=48_000, first_sample=at,
+                    stamp_ns=10 ** 9 + at * 1_000_000_000 // 48_000)
+    blocks = read_all(source)
+    block = next(b for b in blocks if (b.samples > 10_000).any())
+    at = np.flatnonzero(block.samples > 10_000)[0]
+    assert block.stamp_ns + at * 62_500 == pytest.approx(1.5e9, abs=1e6)
+
+
 def test_stamps_of_a_clock_that_is_off_are_not_believed():
     source = QueueSource(clock=lambda: 50_000_000_000)
     push(source, 0, stamp=49_900_000_000)
