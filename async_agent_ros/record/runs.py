@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from async_agent_ros.core import effects, events
 from async_agent_ros.core.kernel import Kernel
-from async_agent_ros.core.ledger import Entry, Ledger
+from async_agent_ros.core.ledger import Entry, Ledger, MAIN
 from async_agent_ros.core.state import NS_PER_S
 from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.core.words import Kind
@@ -193,7 +193,7 @@ class Run:
             self._on_call(entry)
         elif entry.kind == Kind.RESULT:
             self._on_result(entry)
-        elif entry.kind == Kind.ASSISTANT and entry.content.strip():
+        elif entry.kind == Kind.ASSISTANT and entry.instance == MAIN and entry.content.strip():
             turn = self._turn_of.get(entry.generation_id)
             if turn is not None:
                 turn.answers.append(entry.content.strip())

@@ -21,7 +21,8 @@ def run_window(namespace: str = '') -> int:
     widget.restore(lambda name: None if name == 'namespace' else kept.value(name))
     widget.resize(kept.value('size') or QtCore.QSize(1100, 760))
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: app.quit())
+        # By a timer: a quit before the loop runs would be forgotten.
+        signal.signal(number, lambda *_: QtCore.QTimer.singleShot(0, app.quit))
     widget.show()    # its timer lets Python see the signals
     code = app.exec_()
     for name, value in {**widget.settings(), 'size': widget.size()}.items():
