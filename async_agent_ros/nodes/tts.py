@@ -47,7 +47,7 @@ class TtsNode(LifecycleNode):
         declare('noise_scale', 0.667, 'liveliness of the sound; both 0.0: the same text always '
                 'gives the same samples', minimum=0.0, maximum=2.0)
         declare('noise_w_scale', 0.8, 'liveliness of the rhythm', minimum=0.0, maximum=2.0)
-        declare('first_clause_chars', 40, 'aimed length of the first piece that is synthesised',
+        declare('first_clause_chars', 30, 'aimed length of the first piece that is synthesised',
                 minimum=10, maximum=400)
         declare('threads', 2, 'threads of the synthesis', minimum=1, maximum=64)
         self._voice: Optional[Voice] = None

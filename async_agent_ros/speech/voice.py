@@ -11,6 +11,10 @@ from .audio import to_int16
 from .text import clauses, round_to_word, speakable, Spoken
 
 
+_SILENT = 100
+"""Samples up to this, -50 dB of full scale, are silence at the beginning of speech."""
+
+
 class VoiceError(Exception):
     """Text cannot be spoken. The message names the thing and the remedy."""
 
@@ -29,7 +33,7 @@ class VoiceSettings:
     """Liveliness of the sound; with both scales 0 the same text gives the same samples."""
     noise_w_scale: float = 0.8
     """Liveliness of the rhythm."""
-    first_clause_chars: int = 40
+    first_clause_chars: int = 30
     """Aimed length of the first piece that is synthesised: shorter is heard sooner."""
     sentence_pause_s: float = 0.1
     """Silence added after a sentence."""
@@ -77,10 +81,13 @@ def _chunk(written: str, spoken: Spoken, span: Tuple[int, int], audio: np.ndarra
     if word_ends is None or len(word_ends) != len(words):
         word_ends = proportional_ends(
             [w[1] - w[0] for w in words], len(pcm), word_ends or ())
+    # Voices begin with silence: nobody should wait for that.
+    lead = _leading_silence(pcm, sample_rate) if not spoken.text[:start].strip() else 0
+    pcm = pcm[lead:]
     marks, told = [], 0
     for sample, (_, _, chars) in zip(word_ends, words):
         told = max(told, round_to_word(written, chars))
-        marks.append((min(int(sample), len(pcm)), told))
+        marks.append((max(0, min(int(sample) - lead, len(pcm))), told))
     if spoken.text[start:end].rstrip().endswith(('.', '!', '?')) and settings.sentence_pause_s:
         pause = np.zeros(int(settings.sentence_pause_s * sample_rate), np.int16)
         pcm = np.concatenate([pcm, pause])
@@ -89,6 +96,12 @@ def _chunk(written: str, spoken: Spoken, span: Tuple[int, int], audio: np.ndarra
         sample = marks[-1][0] if marks else len(pcm)
         marks = marks[:-1] + [(sample, spoken.written_chars)]
     return SpeechChunk(pcm, tuple(marks))
+
+
+def _leading_silence(pcm: np.ndarray, sample_rate: int) -> int:
+    """Return the samples before the first sound, less 10 ms; 0 where there is no sound."""
+    sound = np.flatnonzero(np.abs(pcm.astype(np.int32)) > _SILENT)
+    return max(0, int(sound[0]) - sample_rate // 100) if len(sound) else 0
 
 
 def proportional_ends(lengths: Sequence[int], total: int, known: Sequence[int] = ()) -> List[int]:

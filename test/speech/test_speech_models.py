@@ -148,6 +148,12 @@ def test_without_noise_the_same_text_sounds_the_same(piper):
     assert (first == again).all()
 
 
+def test_the_voice_begins_at_once(piper):
+    for text in ('I am on my way.', 'Yes.'):
+        pcm = next(piper.synthesize(text)).pcm
+        assert np.flatnonzero(abs(pcm.astype(int)) > 100)[0] <= piper.sample_rate // 100
+
+
 def test_the_first_clause_comes_alone(piper):
     chunks = list(piper.synthesize('I am on my way to the kitchen, and I will tell you as soon as '
                                    'I have arrived there.'))
