@@ -47,7 +47,8 @@ class Reference:
             # Silence in between, as far as the ring reaches back.
             count = min(at - self._end, self._size)
             self._ring[np.arange(at - count, at) % self._size] = 0
-        self._end = at
+        # A clock that was set back (simulated time) must not leave sound in the future.
+        self._end, self._loud_end = at, min(self._loud_end, at)
 
     def _write(self, samples: np.ndarray) -> None:
         samples = samples[-self._size:]

@@ -148,6 +148,8 @@ def test_the_reference_is_found_by_time():
     assert not reference.window(2_200_000_000, 1600).any()
     assert reference.audible(2_300_000_000, 0.1)
     assert not reference.audible(2_400_000_000 + int(TAIL_S * NS_PER_S), TAIL_S)
+    reference.add(np.full(160, 77, np.int16), rate=RATE, first_sample=0, stamp_ns=NS_PER_S)
+    assert not reference.audible(2_100_000_000, 1.0), 'the clock was set back'
     with pytest.raises(AudioError, match='4000 to 384000'):
         reference.add(np.zeros(10, np.int16), rate=0, first_sample=0, stamp_ns=0)
 
