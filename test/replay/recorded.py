@@ -20,7 +20,7 @@ def conversation():
     w.finish(output_tokens=9)
     w.play_all()
     w.step(events.CallAccepted, call_id='c1')
-    w.step(events.CallProgressed, after_ms=1000, call_id='c1', progress=0.5, text='3 m left')
+    w.step(events.CallProgressed, after_ms=4000, call_id='c1', progress=0.5, text='3 m left')
     w.say('what is your battery')
     w.call('get_battery')
     w.finish()

@@ -43,7 +43,7 @@ def test_executed_calls_come_with_their_life(run):
     drive, battery = run.calls
     assert (drive.name, drive.arguments) == ('navigate_to', {'place': 'kitchen'})
     [(at_s, progress, text)] = drive.progress
-    assert (progress, text) == (0.5, '3 m left') and at_s == pytest.approx(1.02, abs=0.02)
+    assert (progress, text) == (0.5, '3 m left') and at_s == pytest.approx(4.02, abs=0.02)
     assert drive.status == 'succeeded' and drive.result == {'arrived_at': 'kitchen'}
     assert drive.duration_s > battery.duration_s > 0.05
     assert {'navigate_to', 'get_battery', 'open_door', 'look'} == set(run.specs)
