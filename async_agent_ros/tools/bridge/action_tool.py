@@ -26,6 +26,9 @@ ANSWER_WAIT_S = 2.0
 
 GOAL_ATTEMPTS = 3
 
+ASK_AGAIN_S = 2.0
+"""After so long, then twice as long and so on, the result is asked for again."""
+
 LOOK_S = 0.5
 """Period of the looks at whether the server is still there."""
 
@@ -85,13 +88,11 @@ class _Goal:
         handle = await self._send()
         if not handle.accepted:
             raise ToolError(f'{self._name} refused the goal', Error.REJECTED)
-        watch = asyncio.ensure_future(self._watch(handle))
         stop = asyncio.ensure_future(self._cancel_when_asked(handle))
         try:
-            response = await self._result(handle, watch)
+            response = await self._result(handle)
         finally:
-            for task in (watch, stop):
-                task.cancel()
+            stop.cancel()
             self._progress.close()
         return self._outcome(response)
 
@@ -129,20 +130,31 @@ class _Goal:
                 return handle    # it runs, or is over
         raise ToolError(f'{self._name} does not answer', Error.LOST)
 
-    async def _result(self, handle, watch):
-        """Wait for the result; ask again when another process may have taken the name."""
-        while True:
-            asking = asyncio.ensure_future(self._handover.wait_for(handle.get_result_async))
-            await asyncio.wait({asking, watch}, return_when=asyncio.FIRST_COMPLETED)
-            if asking.done():
-                return asking.result()
-            asking.cancel()
-            if watch.exception() is not None:
-                raise watch.exception()
-            watch = asyncio.ensure_future(self._watch(handle))
+    async def _result(self, handle):
+        """Return the response; asks again, since answers get lost where servers are new."""
+        asked = []
+        watch = asyncio.ensure_future(self._watch())
+        wait_s = ASK_AGAIN_S
+        try:
+            while True:
+                asked.append(asyncio.ensure_future(
+                    self._handover.wait_for(handle.get_result_async)))
+                await asyncio.wait({*asked, watch}, timeout=wait_s,
+                                   return_when=asyncio.FIRST_COMPLETED)
+                for answer in asked:
+                    if answer.done():
+                        return answer.result()
+                wait_s = min(2 * wait_s, 16 * ASK_AGAIN_S)
+                if watch.done():
+                    watch.result()    # raises when there is no server any more
+                    watch = asyncio.ensure_future(self._watch())
+                    wait_s = ASK_AGAIN_S
+        finally:
+            for task in (*asked, watch):
+                task.cancel()
 
-    async def _watch(self, handle):
-        """Return when the server is another one; raises ToolError when there is none."""
+    async def _watch(self):
+        """Return when there is another server; raises ToolError when there is none."""
         before, gone_s = await self._servers(), None
         while True:
             await asyncio.sleep(LOOK_S)
@@ -152,7 +164,7 @@ class _Goal:
                 if time.monotonic() - gone_s > VANISH_S:
                     raise ToolError(f'the action server {self._name} vanished while the goal ran; '
                                     'what became of it is unknown', Error.LOST)
-            elif not now & before:
+            elif now - before:    # a killed one may stay on the graph beside its successor
                 return
             else:
                 gone_s = None

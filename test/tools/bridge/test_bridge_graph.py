@@ -96,6 +96,18 @@ def test_a_server_that_dies_loses_the_goal(client):
     assert event.error_code == Error.LOST and '/mortal vanished' in event.error_msg
 
 
+def test_a_server_that_is_restarted_does_not_know_the_goal(client):
+    with process(FOREIGN, '/mortal') as mortal:
+        assert 'ready' in mortal.stdout.readline()
+        order(client, 'a8', 'mortal', {'order': 1000})
+        wait_for(lambda: client.of('a8', CallEvent.FEEDBACK), 20.0)
+        mortal.kill()
+        with process(FOREIGN, '/mortal') as successor:
+            assert 'ready' in successor.stdout.readline()
+            event = client.end_of('a8', 30.0)
+    assert event.error_code == Error.LOST and 'does not know the goal' in event.error_msg
+
+
 def test_a_service_answers_and_its_false_is_a_failure(client):
     event, result = call(client, 's1', 'switch_light', {'on': True})
     assert event.status == 'succeeded', event.error_msg
