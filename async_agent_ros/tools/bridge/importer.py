@@ -62,21 +62,24 @@ def look(node, *, agent: str = '/agent', match: str = '') -> List[Found]:
     """
     Return what runs now, without ROS's internals and the agent's own.
 
-    :param agent: namespace of the agent.
+    :param agent: namespace of the agent; other agents are known by their topics.
     :param match: regular expression that names must contain.
     """
+    agents = tuple({agent + '/'} | {
+        name.rpartition('/')[0] + '/' for name, types in types_on_graph(node, 'topic').items()
+        if name.count('/') > 1 and any(t.startswith('async_agent_ros/') for t in types)})
     found = []
     for kind in interfaces.KINDS:
         for name, types in sorted(types_on_graph(node, kind).items()):
-            if _INTERNAL_NAMES.search(name) or name.startswith(f'{agent}/') \
+            if _INTERNAL_NAMES.search(name) or name.startswith(agents) \
                     or not re.search(match, name):
                 continue
             found += [item for each in types if not _INTERNAL_TYPES.match(each)
-                      for item in _served(node, kind, name, each, agent)]
+                      for item in _served(node, kind, name, each, agents)]
     return found
 
 
-def _served(node, kind, name, each, agent):
+def _served(node, kind, name, each, agents):
     if kind == 'action':
         if node.get_publishers_info_by_topic(f'{name}/_action/status'):
             yield Found(kind, name, each)
@@ -85,16 +88,16 @@ def _served(node, kind, name, each, agent):
             yield Found(kind, name, each)
     else:
         foreign = [info for info in node.get_publishers_info_by_topic(name)
-                   if info.topic_type == each and not _of(agent, info)]
+                   if info.topic_type == each and not _of(agents, info)]
         if foreign:
             yield Found(kind, name, each, 'latest')
         elif not node.get_publishers_info_by_topic(name) and any(
-                not _of(agent, info) for info in node.get_subscriptions_info_by_topic(name)):
+                not _of(agents, info) for info in node.get_subscriptions_info_by_topic(name)):
             yield Found(kind, name, each, 'publish')
 
 
-def _of(agent, info):
-    return f'{info.node_namespace}/'.startswith(f'{agent}/')
+def _of(agents, info):
+    return f'{info.node_namespace}/'.startswith(agents)
 
 
 def write(found: List[Found]) -> str:
