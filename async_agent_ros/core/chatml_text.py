@@ -33,6 +33,13 @@ def _type_words(schema: Any, required: bool) -> str:
     words = []
     if 'enum' in schema and isinstance(schema['enum'], (list, tuple)):
         words.append('one of ' + ', '.join(str(v) for v in schema['enum'][:24]))
+    elif schema.get('type') == 'object' and schema.get('properties'):
+        inner = schema.get('required') or ()
+        words.append('object {' + '; '.join(
+            f'{name}: {_type_words(value, name in inner)}'
+            for name, value in schema['properties'].items()) + '}')
+    elif schema.get('type') == 'array' and isinstance(schema.get('items'), Mapping):
+        words.append('array of ' + _type_words(schema['items'], True))
     elif isinstance(schema.get('type'), str):
         words.append(schema['type'])
     elif schema:

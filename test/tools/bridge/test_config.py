@@ -6,6 +6,7 @@ import textwrap
 from builtin_interfaces.msg import Time
 import pytest
 
+from async_agent_ros.core.chatml_text import tool_line
 from async_agent_ros.core.words import Busy, Effect
 from async_agent_ros.tools.bridge.bridge import make_tool, TypeUnknown
 from async_agent_ros.tools.bridge.config import BridgeFileError, load
@@ -253,6 +254,19 @@ def test_only_and_values_of_the_file_that_are_partial(make):
     goal = tool.parse('{"int8_value": 5}')
     assert goal.nested_field.int8_value == 5
     assert goal.nested_field_no_pkg.duration_value.nanosec == 500_000_000
+
+
+def test_the_prompt_tells_what_is_inside_of_a_message(make):
+    tool = make("""
+        tools:
+        - name: point
+          topic: /f
+          type: test_msgs/msg/Arrays
+          mode: publish
+    """)
+    line = tool_line(tool.spec)
+    assert '"int8_values": "array of integer"' in line
+    assert 'array of object {bool_value: boolean; byte_value: integer' in line
 
 
 def test_names_for_whole_messages(make):
