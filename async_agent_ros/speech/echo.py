@@ -92,16 +92,16 @@ class GateCanceller:
     _WINDOW = 512
     _RING = 0.8
     """What is left of a sound in a room after 10 ms: 60 dB in 0.6 s."""
-    _MARGIN = 3.0
+    _MARGIN = 2.5
     """Above so many times the usual echo, power is somebody else's."""
     _LEARN = 40
     """Frames of the robot's voice before anything is let through beside it."""
-    _OPEN = 4
+    _OPEN = 2
     """Frames in a row that open the gate."""
     _HOLD = 15
     """Frames for which it stays open."""
 
-    def __init__(self, *, share: float = 0.5):
+    def __init__(self, *, share: float = 0.35):
         self._share = share
         self._search = EchoSearch()
         self._taper = np.hanning(self._WINDOW).astype(np.float32)
