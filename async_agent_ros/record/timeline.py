@@ -8,7 +8,7 @@ import numpy as np
 
 from async_agent_ros.record.reader import BagReader, stamp_ns
 from async_agent_ros.record.stereo import envelope, RATE, Track
-from async_agent_ros.watch.view import AgentView, compact, NS_PER_S
+from async_agent_ros.watch.view import AgentView, compact, content_of, NS_PER_S
 
 TOPICS = ('state', 'speech_activity', 'transcript', 'say', 'speech_progress', 'interrupt',
           'metrics', 'ledger', 'tools')
@@ -207,6 +207,27 @@ def _call_lanes(t: Timeline) -> List[Dict[str, Any]]:
     return lanes
 
 
+def _instance_lanes(t: Timeline) -> List[Dict[str, Any]]:
+    ends = {e.instance: e for e in t.view.ledger if e.kind == 'end' and not e.generation_id}
+    lanes = []
+    for e in t.view.ledger:
+        if e.kind not in ('fork', 'spawn'):
+            continue
+        task, end = content_of(e).get('task', ''), ends.get(e.instance)
+        tip = [f'{e.instance}, {e.kind} of {content_of(e).get("parent", "")}: {task}']
+        if end is not None:
+            value = content_of(end)
+            tip += [f'{end.status} {value.get("reason", "")}'.strip(), value.get('report', '')]
+        lanes.append({'id': f'instance {e.instance}', 'name': f'helper {e.instance}',
+                      'kind': 'spans', 'items': [{
+                          's': t.seconds(stamp_ns(e.stamp)),
+                          'e': t.seconds(stamp_ns(end.stamp) if end is not None else t.end_ns),
+                          'label': task, 'seq': int(e.seq), 'tip': '\n'.join(x for x in tip if x),
+                          'style': ('generation' if end is None or end.status == 'succeeded'
+                                    else 'generation-cut')}]})
+    return lanes
+
+
 def _robot_lane(t: Timeline) -> List[Dict[str, Any]]:
     items = []
     for segment in t.view.segments.values():
@@ -269,6 +290,7 @@ def report_data(t: Timeline) -> Dict[str, Any]:
         {'id': 'generation', 'name': 'generation', 'kind': 'spans',
          'items': _generation_lane(t)},
         *_call_lanes(t),
+        *_instance_lanes(t),
         {'id': 'robot', 'name': 'robot', 'kind': 'spans', 'wave': _wave(t, t.robot),
          'items': _robot_lane(t)},
     ]

@@ -19,7 +19,8 @@ LEDGER_LINES = 4
 STATE_STYLES = {'idle': 'black on bright_black', 'listening': 'black on cyan',
                 'generating': 'black on yellow', 'emitting': 'black on green'}
 LANE_STYLES = {'person': 'bold cyan', 'robot': 'bold green', 'call': 'magenta', 'time': 'dim',
-               'interrupt': 'bold red', 'note': 'yellow', 'error': 'bold red', 'state': 'dim'}
+               'interrupt': 'bold red', 'note': 'yellow', 'error': 'bold red', 'state': 'dim',
+               'helper': 'blue'}
 HIDDEN_LANES = frozenset(('state', 'tools'))
 STATUS_STYLES = {'cancelling': 'yellow', 'running': 'magenta', 'confirming': 'yellow'}
 

@@ -103,6 +103,12 @@ def _json(text: str) -> Any:
         return {}
 
 
+def content_of(entry: Any) -> Dict[str, Any]:
+    """Return the JSON object in a ledger entry, {} when it holds something else."""
+    value = _json(entry.content)
+    return value if isinstance(value, dict) else {}
+
+
 @dataclass
 class AgentView:
     """The state of one agent as seen from outside."""
@@ -268,7 +274,8 @@ class AgentView:
         if not text:
             return []
         lane = {'user': 'person', 'call': 'call', 'commit': 'call', 'retract': 'call',
-                'result': 'call', 'notification': 'note', 'end': 'error'}.get(m.kind, m.kind)
+                'result': 'call', 'notification': 'note', 'fork': 'helper', 'spawn': 'helper',
+                'end': 'error' if m.generation_id else 'helper'}.get(m.kind, m.kind)
         return [Line(to_ns(m.stamp), lane, text)]
 
     def _call(self, m) -> Call:
@@ -288,7 +295,7 @@ class AgentView:
     def _entry_commit(self, m, stamp):
         call = self._call(m)
         call.started_ns = stamp
-        if call.phase in ('pending', 'confirming'):
+        if call.phase in ('pending', 'waiting', 'confirming'):
             call.phase = 'committed'
 
     def _entry_retract(self, m, stamp):
@@ -316,8 +323,16 @@ class AgentView:
         detail = call.error or ('' if call.result is None else compact(call.result))
         return f'{m.call_id} {call.name} {m.status}' + (f': {detail}' if detail else '')
 
+    def _entry_fork(self, m, stamp):
+        return f'{m.instance} begins: {content_of(m).get("task", "")}'
+
+    _entry_spawn = _entry_fork
+
     def _entry_end(self, m, stamp):
-        data = _json(m.content)
+        data = content_of(m)
+        if not m.generation_id and m.instance != 'main':
+            report = data.get('report') or data.get('reason') or ''
+            return f'{m.instance} {m.status}' + (f': {compact(report, 200)}' if report else '')
         if data.get('error_msg') and m.status == 'failed':
             return f'generation {m.generation_id} failed: {data["error_msg"]}'
         return None

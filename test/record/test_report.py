@@ -143,3 +143,23 @@ def test_reading_needs_no_ros(run_dir):
             f'print(len(Timeline.from_bag(Path({str(run_dir)!r})).turns))')
     result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert result.stdout.strip() == '5', result.stderr
+
+
+def test_helpers_have_lanes_of_their_own(tmp_path):
+    run = SampleRun(tmp_path / 'bag')
+    run.entry(0.0, 'call', {'arguments': {'task': 'count'}}, call_id='c1', name='fork')
+    for number, status in ((1, 'succeeded'), (2, 'failed')):
+        run.entry(number, 'fork', {'parent': 'main', 'task': f'count {number}'}, call_id='c1',
+                  instance=f'i{number}')
+        run.entry(number + 3.0, 'end', {'report': 'three', 'reason': ''}, call_id='c1',
+                  instance=f'i{number}', status=status)
+    run.entry(9.0, 'spawn', {'parent': 'i1', 'task': 'for ever'}, instance='i3')
+    run.state(10.0, 'idle')
+    run.bag.close()
+    data = report_data(Timeline.from_bag(tmp_path / 'bag'))
+    lanes = {lane['name']: lane['items'] for lane in data['lanes']}
+    [first], [second], [third] = (lanes[f'helper i{n}'] for n in (1, 2, 3))
+    assert (first['s'], first['e'], first['label']) == (1.0, 4.0, 'count 1')
+    assert 'succeeded' in first['tip'] and 'three' in first['tip']
+    assert second['style'] == 'generation-cut' and third['e'] == 10.0
+    assert 'spawn of i1' in third['tip']

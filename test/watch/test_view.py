@@ -133,3 +133,16 @@ def test_a_terminal_gets_the_live_view():
         watch.show([Line(2 * 10**9, 'robot', 'Hello there.')])
         watch.tell('remark')
     assert 'Hello there.' in stream.getvalue() and 'remark' in stream.getvalue()
+
+
+def test_helpers_are_told_from_their_begin_to_their_report(view):
+    view.apply('ledger', entry(0, 'call', {'arguments': {'task': 'count the cups'}},
+                               call_id='c1', name='fork'))
+    begun = entry(1, 'fork', {'parent': 'main', 'task': 'count the cups'}, call_id='c1')
+    begun.instance = 'i1'
+    lines = view.apply('ledger', begun)
+    assert lines[0].lane == 'helper' and lines[0].text == 'i1 begins: count the cups'
+    ended = entry(2, 'end', {'report': 'There are three.'}, call_id='c1', status='succeeded')
+    ended.instance = 'i1'
+    lines = view.apply('ledger', ended)
+    assert lines[0].lane == 'helper' and lines[0].text == 'i1 succeeded: There are three.'
