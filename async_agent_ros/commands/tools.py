@@ -256,14 +256,16 @@ def _check(path) -> int:
     problems = list(file.problems)
     for entry in file.entries:
         try:
-            spec = make_tool(entry, Surroundings()).spec
+            item = make_tool(entry, Surroundings())
         except TypeUnknown:
             print(f'{entry.name}: {entry.what}; its type is looked up when the agent runs')
         except (InterfaceError, OptionError, ValueError) as error:
             problems.append(f'{path}: tool {entry.name}: {error}')
         else:
-            arguments = ', '.join(spec.arguments_schema['properties']) or 'no arguments'
-            print(f'{entry.name}: {entry.what}, {spec.effect}; {arguments}')
+            arguments = ', '.join(item.spec.arguments_schema['properties']) or 'no arguments'
+            print(f'{entry.name}: {entry.what}, {item.spec.effect}; {arguments}')
+            if item.burden:
+                print(f'  warning: {item.burden}')
     for problem in problems:
         print(f'refused: {problem}', file=sys.stderr)
     return 1 if problems else 0

@@ -67,6 +67,8 @@ class Bridge(ToolServer):
             except Exception as error:
                 self._refuse(entry, f'{entry.what} cannot be used: {error}')
                 continue
+            if item.burden:
+                self.get_logger().warning(f'tool {entry.name} {item.burden}')
             self._bridged.append(item)
             tools.append(item)
         if tools:

@@ -16,6 +16,7 @@ from async_agent_ros.core.words import Error
 from async_agent_ros.tools.bridge.feedback import FeedbackText
 from async_agent_ros.tools.bridge.handover import call_in
 from async_agent_ros.tools.bridge.tool import BridgedTool, reason_in
+from async_agent_ros.tools.msgs import SERVICES
 from async_agent_ros.tools.sdk import ToolCancelled, ToolContext, ToolError
 
 SERVER_WAIT_S = 3.0
@@ -25,6 +26,8 @@ ANSWER_WAIT_S = 2.0
 """Patience with the answer to a goal; then the server is asked whether it has it."""
 
 GOAL_ATTEMPTS = 3
+SENT_AT_ONCE = 4
+"""Goals of one tool that wait for their answer."""
 
 ASK_AGAIN_S = 2.0
 """After so long, then twice as long and so on, the result is asked for again."""
@@ -53,7 +56,11 @@ class ActionTool(BridgedTool):
 
     def open(self, node, handover):
         self._node, self._handover = node, handover
-        self._client = ActionClient(node, self._action_class, self.entry.graph_name)
+        # deep queues here, and few goals at once there: foreign servers have the default of 10
+        self._client = ActionClient(
+            node, self._action_class, self.entry.graph_name, goal_service_qos_profile=SERVICES,
+            result_service_qos_profile=SERVICES, cancel_service_qos_profile=SERVICES)
+        self.sending = asyncio.Semaphore(SENT_AT_ONCE)
 
     def look(self):
         return '' if self._client.server_is_ready() else f'no server of {self.entry.what}'
@@ -71,6 +78,9 @@ class _Goal:
         self._tool, self._message, self._context = tool, message, context
         self._client, self._handover = tool._client, tool._handover
         self._cancelled = asyncio.Event()
+        self._goal_id = UUID(uuid=list(uuid.uuid4().bytes))
+        self._answers = []
+        self._known = False    # the server has accepted it
         self._progress = _Progress(tool._feedback, context)
 
     async def run(self) -> Any:
@@ -83,18 +93,30 @@ class _Goal:
 
     async def _live(self):
         await self._wait_for_server()
-        if self._cancelled.is_set():
-            raise ToolCancelled('cancelled before it began')
-        handle = await self._send()
-        if not handle.accepted:
-            raise ToolError(f'{self._name} refused the goal', Error.REJECTED)
+        try:
+            for _ in range(GOAL_ATTEMPTS):
+                async with self._tool.sending:
+                    if self._cancelled.is_set():
+                        raise ToolCancelled('cancelled before it began')
+                    handle = await self._send()
+                if not handle.accepted:
+                    raise ToolError(f'{self._name} refused the goal', Error.REJECTED)
+                response = await self._follow(handle)
+                if response.status != GoalStatus.STATUS_UNKNOWN or self._known:
+                    return self._outcome(response)
+            raise ToolError(f'{self._name} does not answer goals', Error.LOST)
+        finally:
+            for answer in self._answers:
+                answer.add_done_callback(self._disown)
+
+    async def _follow(self, handle):
+        """Wait for the result of the goal, and cancel it when that is wanted."""
         stop = asyncio.ensure_future(self._cancel_when_asked(handle))
         try:
-            response = await self._result(handle)
+            return await self._result(handle)
         finally:
             stop.cancel()
             self._progress.close()
-        return self._outcome(response)
 
     async def _wait_for_server(self):
         until_s = time.monotonic() + SERVER_WAIT_S
@@ -110,25 +132,35 @@ class _Goal:
         """
         Return the handle of the goal.
 
-        Middleware loses the answer of a server that was only just found: then the goal may run or
-        not, and the server is asked for its result to learn which.
+        The answer of a server that was only just found, or that is busy, may get lost: then the
+        goal may run or not. It is taken to run; if the server does not know it, it is sent again,
+        under the same id, so that it never runs twice.
         """
         loop = asyncio.get_running_loop()
-        goal_id = UUID(uuid=list(uuid.uuid4().bytes))
-        for _ in range(GOAL_ATTEMPTS):
-            handle = await _within(ANSWER_WAIT_S, self._handover.wait_for(
-                lambda: self._client.send_goal_async(
-                    self._message, feedback_callback=self._progress.receiver(loop),
-                    goal_uuid=goal_id)))
-            if handle is not None:
+        answer = asyncio.ensure_future(self._handover.wait_for(
+            lambda: self._client.send_goal_async(
+                self._message, feedback_callback=self._progress.receiver(loop),
+                goal_uuid=self._goal_id)))
+        self._answers.append(answer)
+        await asyncio.wait(self._answers, timeout=ANSWER_WAIT_S,
+                           return_when=asyncio.FIRST_COMPLETED)
+        answered = [a.result() for a in self._answers if a.done()]
+        for handle in answered:
+            if handle.accepted:
+                self._known = True
                 return handle
-            handle = ClientGoalHandle(self._client, goal_id, SimpleNamespace(
-                accepted=True, stamp=Time()))
-            response = await _within(ANSWER_WAIT_S, self._handover.wait_for(
-                handle.get_result_async))
-            if response is None or response.status != GoalStatus.STATUS_UNKNOWN:
-                return handle    # it runs, or is over
-        raise ToolError(f'{self._name} does not answer', Error.LOST)
+        if answered and len(self._answers) == 1:
+            return answered[0]
+        # a repeated goal is refused also when the first one arrived after all
+        return ClientGoalHandle(self._client, self._goal_id,
+                                SimpleNamespace(accepted=True, stamp=Time()))
+
+    def _disown(self, answer):
+        """Cancel a goal that is accepted when nobody waits for it any more."""
+        if answer.cancelled() or answer.exception() is not None or self._known:
+            return
+        if answer.result().accepted:
+            self._handover.post(answer.result().cancel_goal_async)
 
     async def _result(self, handle):
         """Return the response; asks again, since answers get lost where servers are new."""

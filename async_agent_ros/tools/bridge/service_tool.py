@@ -4,10 +4,14 @@ import time
 
 from async_agent_ros.core.words import Error
 from async_agent_ros.tools.bridge.tool import BridgedTool, reason_in
+from async_agent_ros.tools.msgs import SERVICES
 from async_agent_ros.tools.sdk import ToolCancelled, ToolError
 
 SERVER_WAIT_S = 3.0
 """Patience with a service that is not there when the call begins."""
+
+SENT_AT_ONCE = 8
+"""Requests that wait for their response: a service drops what exceeds its queue, usually 10."""
 
 LOOK_S = 0.5
 VANISH_S = 2.5
@@ -29,12 +33,18 @@ class ServiceTool(BridgedTool):
 
     def open(self, node, handover):
         self._handover = handover
-        self._client = node.create_client(self._service_class, self.entry.graph_name)
+        self._client = node.create_client(self._service_class, self.entry.graph_name,
+                                          qos_profile=SERVICES)
+        self._sending = asyncio.Semaphore(SENT_AT_ONCE)
 
     def look(self):
         return '' if self._client.service_is_ready() else f'no server of {self.entry.what}'
 
     async def call(self, message, context):
+        async with self._sending:
+            return await self._call(message)
+
+    async def _call(self, message):
         name = self.entry.graph_name
         until_s = time.monotonic() + SERVER_WAIT_S
         while not await self._handover.run(self._client.service_is_ready):

@@ -5,6 +5,7 @@ import dataclasses
 import json
 from typing import Any, Dict
 
+from async_agent_ros.core.chatml_text import tool_line
 from async_agent_ros.core.tools import Example, ToolSpec
 from async_agent_ros.core.words import Busy, Duplicates
 from async_agent_ros.tools.bridge.config import Entry
@@ -18,6 +19,8 @@ TELLING = ('error_msg', 'error_message', 'error_string', 'message', 'status_mess
 """Fields of results that say why something failed, in the order in which they are looked for."""
 
 LONGEST_REASON = 400
+LONGEST_LINE = 1500
+"""Characters of a tool in the prompt that are worth a warning."""
 
 _SPEC_FIELDS = {f.name for f in dataclasses.fields(ToolSpec)}
 
@@ -88,6 +91,15 @@ class BridgedTool(Tool):
     def derived_description(self) -> str:
         """Return a description where the file has none."""
         return f'Use the {self.entry.what}.'
+
+    @property
+    def burden(self) -> str:
+        """What is to be said about a tool that takes too much of the prompt; '' if it does not."""
+        length = len(tool_line(self.spec))
+        if length <= LONGEST_LINE:
+            return ''
+        return (f'takes {length} characters of the prompt, which makes the agent slow and a small '
+                'model err: hide or fix arguments that it need not know')
 
     def open(self, node, handover) -> None:
         """Create what is needed on the ROS graph. In the executor's thread, or before it runs."""

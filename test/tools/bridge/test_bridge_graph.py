@@ -79,6 +79,17 @@ def test_a_failure_is_a_failure(client):
     assert result == {'sequence': [0, 1]}
 
 
+def test_a_burst_of_calls_ends_whole(client):
+    # more than the queue of 10 that a foreign server has
+    for i in range(40):
+        order(client, f'b{i}', 'fibonacci', {'n': 4})
+        order(client, f'l{i}', 'switch_light', {'on': True})
+    for i in range(40):
+        for call_id in (f'b{i}', f'l{i}'):
+            event = client.end_of(call_id, 30.0)
+            assert event.status == 'succeeded', event.error_msg
+
+
 def test_arguments_that_do_not_fit_never_leave(client):
     event, _ = call(client, 'a5', 'fibonacci', {'n': 'many'})
     assert event.error_code == Error.INVALID_ARGUMENTS

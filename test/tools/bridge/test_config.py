@@ -267,6 +267,8 @@ def test_the_prompt_tells_what_is_inside_of_a_message(make):
     line = tool_line(tool.spec)
     assert '"int8_values": "array of integer"' in line
     assert 'array of object {bool_value: boolean; byte_value: integer' in line
+    assert 'characters of the prompt' in tool.burden
+    assert make(FIBONACCI).burden == ''
 
 
 def test_names_for_whole_messages(make):
