@@ -36,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what_if.add_argument('--params', default='', metavar='FILE', dest='params_file',
                          help='parameter file; without it, the recorded settings of the kernel '
                          'are kept')
+    what_if.add_argument('--speech', action='store_true', help="let the agent's own recogniser "
+                         'hear the recorded sound, in place of the recorded transcripts')
     what_if.add_argument('--json', action='store_true', help='print the comparison as JSON')
     what_if.add_argument('-o', '--output', type=Path, metavar='DIR',
                          help='keep journal and logs of the new run in this new folder')
@@ -106,14 +108,16 @@ def _what_if(args) -> int:
     from async_agent_ros.demo.needs import have_models
     from async_agent_ros.record.whatif import NODES, run_what_if
 
-    settings = bringup.Settings(nodes=NODES, engine=args.engine, model=args.model,
-                                device=args.device, params_file=args.params_file)
+    settings = bringup.Settings(nodes=f'asr,{NODES}' if args.speech else NODES,
+                                audio_in='topic' if args.speech else '', engine=args.engine,
+                                model=args.model, device=args.device,
+                                params_file=args.params_file)
     if not have_models(settings):
         return 1
     terminate_as_interrupt()
     prefilled = {'dispatcher': node_parameters(Path('.'))['dispatcher']}
     comparison = run_what_if(
-        args.bag, settings, folder=args.output, parameters=prefilled,
+        args.bag, settings, folder=args.output, parameters=prefilled, speech=args.speech,
         on_remark=lambda text: print(text, file=sys.stderr, flush=True))
     if args.output is not None:
         (args.output / 'comparison.json').write_text(

@@ -52,8 +52,11 @@ def pair_turns(recorded: Sequence[Turn], other: Sequence[Turn]) -> List[Pair]:
         if tag == 'equal':
             pairs += [Pair(*both) for both in zip(recorded[a:a_end], other[b:b_end])]
         else:
-            pairs += [Pair(turn, None) for turn in recorded[a:a_end]]
-            pairs += [Pair(None, turn) for turn in other[b:b_end]]
+            # As many on both sides are the same words, recognised in another way.
+            same = a_end - a == b_end - b
+            pairs += [Pair(*both) for both in zip(recorded[a:a_end], other[b:b_end]) if same]
+            pairs += [Pair(turn, None) for turn in recorded[a:a_end] if not same]
+            pairs += [Pair(None, turn) for turn in other[b:b_end] if not same]
     return pairs
 
 
@@ -93,7 +96,8 @@ class Comparison:
             'what_if': {'session': self.other.history.session, 'label': self.label},
             'summary': self.summary(), 'remarks': self.remarks,
             'turns': [{
-                'person': p.text, 'source': (p.recorded or p.other).source,
+                'person': p.text, 'what_if_heard': p.other.text if p.other else None,
+                'source': (p.recorded or p.other).source,
                 'same_calls': p.same_calls, 'same_answer': p.same_answer,
                 'recorded': p.recorded.to_json() if p.recorded else None,
                 'what_if': p.other.to_json() if p.other else None} for p in self.pairs]}
@@ -104,6 +108,8 @@ class Comparison:
         lines: List[str] = []
         for number, pair in enumerate(self.pairs, 1):
             lines.append(f'{number:>3}  person: {pair.text}')
+            if pair.recorded and pair.other and pair.other.text != pair.text:
+                lines.append(f'     {self.label} heard: {pair.other.text}')
             for name, turn in (('recorded', pair.recorded), (self.label, pair.other)):
                 mark = ' ' if name == 'recorded' else _mark(pair)
                 lines += _turn_lines(f'   {mark} {name:<{width}}', turn)

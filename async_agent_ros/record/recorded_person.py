@@ -1,8 +1,9 @@
 """The recorded person and voice, played to a new agent: what was said when, and how fast."""
 from collections import deque
+from pathlib import Path
 import threading
 import time
-from typing import Callable, Deque, List, NamedTuple, Optional
+from typing import Any, Callable, Deque, List, NamedTuple, Optional, Sequence, Tuple
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -10,32 +11,59 @@ from std_msgs.msg import String
 
 from async_agent_ros.core import events
 from async_agent_ros.core.state import NS_PER_S
-from async_agent_ros.msg import Interrupt, Say, SpeechActivity, SpeechProgress, Transcript
+from async_agent_ros.msg import Audio, Interrupt, Say, SpeechActivity, SpeechProgress
+from async_agent_ros.msg import Transcript
 from async_agent_ros.nodes import qos
 from async_agent_ros.nodes.node_base import now_ns, to_time
 from async_agent_ros.record.history import History
+from async_agent_ros.record.reader import BagReader, BagReadError
 from async_agent_ros.record.runs import Voice
 
 TICK_S = 0.02
-_INPUTS = (events.UserText, events.SpeechStarted, events.SpeechStopped, events.TranscriptUpdated,
-           events.InterruptRequested)
+QUIET_S = 1.5
+"""Sound before the first word that is played too: the recogniser learns what silence is."""
+
+_TYPED = (events.UserText, events.InterruptRequested)
+_SPOKEN = (events.SpeechStarted, events.SpeechStopped, events.TranscriptUpdated)
 
 
 class Input(NamedTuple):
     """Something that the person did, seconds after the first such thing."""
 
     at_s: float
-    event: events.Event
+    event: Any
+    """An event of the kernel, or a block of sound (Audio)."""
 
 
-def recorded_inputs(history: History) -> List[Input]:
-    """Return what the person said, typed and stopped, in order."""
-    chosen = [e for e in history.events if isinstance(e, _INPUTS)]
-    if not chosen:
-        return []
-    first_ns = min(e.stamp_ns for e in chosen)
-    return sorted((Input((e.stamp_ns - first_ns) / NS_PER_S, e) for e in chosen),
-                  key=lambda i: i.at_s)
+def recorded_inputs(history: History, sound: Sequence[Tuple[int, Audio]] = ()) -> List[Input]:
+    """
+    Return what the person said, typed and stopped, in order.
+
+    `sound` are blocks of the microphone with the moment (ROS time, nanoseconds) at which they were
+    recorded; they then stand in place of what was recognised.
+    """
+    kinds = _TYPED if sound else _TYPED + _SPOKEN
+    first_ns = min((e.stamp_ns for e in history.events if isinstance(e, _TYPED + _SPOKEN)),
+                   default=0) - (round(QUIET_S * NS_PER_S) if sound else 0)
+    chosen = [(e.stamp_ns, e) for e in history.events if isinstance(e, kinds)]
+    chosen += [block for block in sound if block[0] >= first_ns]
+    return [Input((stamp_ns - first_ns) / NS_PER_S, what)
+            for stamp_ns, what in sorted(chosen, key=lambda each: each[0])]
+
+
+def recorded_sound(bag: Path) -> List[Tuple[int, Audio]]:
+    """Return the blocks of the person's microphone in a bag; raises BagReadError."""
+    reader = BagReader(bag)
+    blocks = []
+    for record in reader.records(lambda topic: topic.endswith('/audio_in')):
+        m = reader.decode(record)
+        blocks.append((record.stamp_ns, Audio(
+            source='recording', first_sample=int(m.first_sample), channels=int(m.channels),
+            sample_rate=int(m.sample_rate), data=m.data)))
+    if not blocks:
+        raise BagReadError(f'{bag} holds no sound of the person (audio_in): it was recorded '
+                           'without audio, or the person typed; leave out --speech')
+    return blocks
 
 
 class RecordedPerson:
@@ -45,16 +73,21 @@ class RecordedPerson:
         self._node = node
         self._inputs = inputs
         self._text = node.create_publisher(String, 'text_in', qos.EVENT)
-        self._activity = node.create_publisher(
-            SpeechActivity, 'speech_activity', qos.EVENT_ALIVE)
-        self._transcript = node.create_publisher(Transcript, 'transcript', qos.EVENT)
         self._interrupt = node.create_publisher(Interrupt, 'interrupt_request', qos.COMMAND)
+        self._used = [self._text, self._interrupt]
+        if any(isinstance(i.event, Audio) for i in inputs):
+            self._audio = node.create_publisher(Audio, 'audio_in', qos.AUDIO)
+            self._used.append(self._audio)
+        else:    # in place of asr
+            self._activity = node.create_publisher(
+                SpeechActivity, 'speech_activity', qos.EVENT_ALIVE)
+            self._transcript = node.create_publisher(Transcript, 'transcript', qos.EVENT)
+            self._used += [self._activity, self._transcript]
 
     @property
     def heard(self) -> bool:
         """Whether the agent listens on every topic."""
-        return all(p.get_subscription_count() for p in (
-            self._text, self._activity, self._transcript, self._interrupt))
+        return all(p.get_subscription_count() for p in self._used)
 
     def speak(self, stop: threading.Event, on_input: Callable[[Input], None]) -> None:
         """Publish everything at its time; returns after the last, or when `stop` is set."""
@@ -65,9 +98,13 @@ class RecordedPerson:
             on_input(each)
             self._publish(each.event)
 
-    def _publish(self, event: events.Event) -> None:
+    def _publish(self, event: Any) -> None:
         now = now_ns(self._node)
-        if isinstance(event, events.UserText):
+        if isinstance(event, Audio):
+            seconds = len(event.data) / max(1, event.channels) / event.sample_rate
+            event.stamp = to_time(now - round(seconds * NS_PER_S))
+            self._audio.publish(event)
+        elif isinstance(event, events.UserText):
             self._text.publish(String(data=event.text))
         elif isinstance(event, events.SpeechStarted):
             self._activity.publish(SpeechActivity(

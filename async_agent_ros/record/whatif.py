@@ -12,13 +12,14 @@ import shutil
 import tempfile
 import threading
 import time
-from typing import Any, Callable, Dict, List, Mapping
+from typing import Any, Callable, Dict, List, Mapping, Sequence
 
 from async_agent_ros import bringup
 from async_agent_ros.core.settings import Settings
 from async_agent_ros.demo.session import AgentSession, choose_domain
 from async_agent_ros.record.compare import Comparison
 from async_agent_ros.record.history import History, HistoryError, load
+from async_agent_ros.record.reader import find_bag
 from async_agent_ros.record.runs import Run
 
 NODES = 'dialog_manager,dispatcher'
@@ -53,13 +54,14 @@ class WhatIf:
     Holds a recorded conversation again with the agent of `settings`.
 
     `parameters` adds parameters by node name; they win over the parameter file. The journal and
-    the log of the new run are left in `folder`. `on_remark` is told what goes on.
+    the log of the new run are left in `folder`. With `sound` (of recorded_sound) the agent's own
+    asr, which `settings` must then name, hears the person. `on_remark` is told what goes on.
     """
 
     def __init__(self, history: History, settings: bringup.Settings, folder: Path, *,
-                 parameters: Mapping[str, Mapping[str, Any]] = {},
+                 parameters: Mapping[str, Mapping[str, Any]] = {}, sound: Sequence[Any] = (),
                  on_remark: Callable[[str], None] = lambda text: None):
-        self.recorded = Run(history)
+        self.recorded, self._sound = Run(history), sound
         self._settings, self._folder, self._on_remark = settings, folder, on_remark
         self._stop = threading.Event()
         self._parameters: Dict[str, Dict[str, Any]] = {
@@ -79,21 +81,25 @@ class WhatIf:
         remarks: List[str] = []
         with AgentSession(self._settings, self._folder / 'nodes.log',
                           parameters=self._parameters, on_remark=self._on_remark) as session:
-            with _Surroundings(self._settings.namespace, self.recorded) as around:
+            with _Surroundings(self._settings.namespace, self.recorded, self._sound) as around:
                 self._on_remark('the agent starts ...')
                 session.wait_ready()
                 session.follower.wait_for(lambda view: around.known_to(view), CONNECT_S,
                                           'the recorded tools in the catalogue')
                 session.follower.wait_for(lambda view: around.person.heard, CONNECT_S,
                                           'the agent listens')
-                around.person.speak(
-                    self._stop, lambda i: self._on_remark(f'{i.at_s:7.1f} s  {_told(i.event)}'))
+                around.person.speak(self._stop, self._tell)
                 if not self._settle(session.follower):
                     remarks.append('the conversation had not come to rest when it was ended')
                 remarks += around.calls.remarks
         journals = list((self._folder / 'journal').glob('*.jsonl'))
         other = Run(load(journals[0])[0])
         return Comparison(self.recorded, other, label, remarks)
+
+    def _tell(self, said) -> None:
+        text = _told(said.event)
+        if text:
+            self._on_remark(f'{said.at_s:7.1f} s  {text}')
 
     def _settle(self, follower) -> bool:
         """Wait until nothing goes on any more; False when that takes too long."""
@@ -112,6 +118,8 @@ class WhatIf:
 
 
 def _told(event) -> str:
+    if type(event).__name__ == 'Audio':
+        return ''    # the agent's own recogniser tells
     text = getattr(event, 'text', '')
     if type(event).__name__ == 'TranscriptUpdated' and not event.final:
         text += ' …'
@@ -121,8 +129,8 @@ def _told(event) -> str:
 class _Surroundings:
     """The recorded person, voice and tools, as nodes that a thread of this process spins."""
 
-    def __init__(self, namespace: str, recorded: Run):
-        self._namespace, self._recorded = namespace, recorded
+    def __init__(self, namespace: str, recorded: Run, sound: Sequence[Any]):
+        self._namespace, self._recorded, self._sound = namespace, recorded, sound
 
     def __enter__(self) -> '_Surroundings':
         import rclpy
@@ -142,7 +150,8 @@ class _Surroundings:
             namespace=self._namespace)
         self.node = rclpy.create_node('recorded_person', namespace=self._namespace,
                                       enable_rosout=False)
-        self.person = RecordedPerson(self.node, recorded_inputs(self._recorded.history))
+        self.person = RecordedPerson(self.node, recorded_inputs(
+            self._recorded.history, self._sound))
         self.voice = (RecordedVoice(self.node, self._recorded.voice)
                       if self._recorded.voice is not None else None)
         self._executor = SingleThreadedExecutor()
@@ -179,24 +188,29 @@ class _Surroundings:
 
 
 def run_what_if(source: Path, settings: bringup.Settings, *, folder: Path = None,
-                parameters: Mapping[str, Mapping[str, Any]] = {},
+                parameters: Mapping[str, Mapping[str, Any]] = {}, speech: bool = False,
                 on_remark: Callable[[str], None] = lambda text: None) -> Comparison:
     """
     Hold the conversation of `source` again and compare; the new run is kept in `folder`, if any.
 
+    With `speech` the recorded sound is recognised anew, by the asr among the nodes of `settings`.
     Joins no other agent: without a ROS_DOMAIN_ID it chooses one. Raises HistoryError,
     BagReadError, SessionError or DeadlineError.
     """
     history = choose(source)
+    sound: Sequence[Any] = ()
+    if speech:
+        from async_agent_ros.record.recorded_person import recorded_sound
+        sound = recorded_sound(find_bag(source))
     choose_domain(os.environ)
     label = ' '.join(filter(None, (settings.engine, settings.model))) or 'what-if'
     if folder is not None:
         folder.mkdir(parents=True)
-        return WhatIf(history, settings, folder, parameters=parameters,
+        return WhatIf(history, settings, folder, parameters=parameters, sound=sound,
                       on_remark=on_remark).hold(label)
     made = Path(tempfile.mkdtemp(prefix='async_agent_what_if_'))
     try:
-        return WhatIf(history, settings, made, parameters=parameters,
+        return WhatIf(history, settings, made, parameters=parameters, sound=sound,
                       on_remark=on_remark).hold(label)
     finally:
         shutil.rmtree(made, ignore_errors=True)

@@ -72,6 +72,50 @@ def test_speech_is_measured_from_its_true_end(tmp_path):
     assert [round(i.at_s, 2) for i in inputs] == [0.0, 0.5, 0.7]
 
 
+def test_sound_stands_in_place_of_what_was_recognised(tmp_path):
+    from async_agent_ros.msg import Audio
+    from async_agent_ros.nodes import qos
+    from async_agent_ros.record.bag import BagWriter
+    from async_agent_ros.record.reader import BagReadError
+    from async_agent_ros.record.recorded_person import QUIET_S, recorded_sound
+    from async_agent_ros.record.topics import bag_qos
+    from rclpy.serialization import serialize_message
+    w = World()
+    w.step(events.SpeechStarted, after_ms=5000, utterance_id='u')
+    onset_ns = w.now_ns
+    w.step(events.SpeechStopped, after_ms=500, utterance_id='u', speech_end_ns=w.now_ns)
+    w.step(events.TranscriptUpdated, after_ms=200, utterance_id='u', text='hello', final=True)
+    w.say('and this is typed')
+    history = load(write_journal(tmp_path / 'v.journal.jsonl', w))[0]
+    bag = BagWriter(tmp_path / 'bag')
+    for number in range(30):
+        bag.write('/agent/audio_in', 'async_agent_ros/msg/Audio', [bag_qos(qos.AUDIO)],
+                  onset_ns + (number - 20) * 100_000_000, serialize_message(Audio(
+                      first_sample=number * 1600, sample_rate=16000, channels=1,
+                      data=[number] * 1600)))
+    bag.close()
+    inputs = recorded_inputs(history, recorded_sound(tmp_path / 'bag'))
+    kinds = [type(i.event).__name__ for i in inputs]
+    assert kinds.count('Audio') == 25 and kinds.count('UserText') == 1 and len(kinds) == 26
+    assert inputs[0].at_s == 0.0 and inputs[0].event.data[0] == 5, '1.5 s before the first word'
+    typed = next(i for i in inputs if type(i.event).__name__ == 'UserText')
+    assert typed.at_s == pytest.approx(QUIET_S + 0.71, abs=0.001)
+    empty = BagWriter(tmp_path / 'empty')
+    empty.write('/agent/x', 'std_msgs/msg/String', [bag_qos(qos.EVENT)], 1, b'')
+    empty.close()
+    with pytest.raises(BagReadError, match='no sound of the person'):
+        recorded_sound(tmp_path / 'empty')
+
+
+def test_words_that_were_recognised_in_another_way_are_paired(tmp_path):
+    a = held(tmp_path, 'a', ('hello', 'Hi. ', ''), ('to the kitchen', 'Yes. ', ''))
+    b = held(tmp_path, 'b', ('hello', 'Hi. ', ''), ('two the kitchen', 'Yes. ', ''))
+    comparison = Comparison(a, b)
+    assert all(p.recorded and p.other for p in comparison.pairs)
+    assert 'what-if heard: two the kitchen' in comparison.table()
+    assert comparison.to_json()['turns'][1]['what_if_heard'] == 'two the kitchen'
+
+
 def test_turns_are_paired_by_the_persons_words(tmp_path):
     a = held(tmp_path, 'a', ('hello', 'Hi. ', ''), ('look', 'Yes. ', ''), ('thanks', 'Sure. ', ''))
     b = held(tmp_path, 'b', ('Hello', 'Hi. ', ''), ('thanks', 'Any time. ', 'get_battery'))
