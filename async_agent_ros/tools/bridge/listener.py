@@ -2,10 +2,9 @@
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.serialization import deserialize_message
 
-from async_agent_ros.tools.bridge.quality import key, to_subscribe
+from async_agent_ros.tools.bridge.quality import key, QUIET_SUBSCRIPTION, to_subscribe
 
 
 class Received:
@@ -57,8 +56,7 @@ class Listener:
             if each not in self._subscriptions:
                 self._subscriptions[each] = self._node.create_subscription(
                     self._cls, self._topic, self._receive, qos, raw=True,
-                    # publishers that do not fit are told by look(), not by a log
-                    event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False))
+                    event_callbacks=QUIET_SUBSCRIPTION)
 
     def _receive(self, data, info):
         sent_ns = info['source_timestamp'] or time.time_ns()

@@ -3,12 +3,11 @@ import asyncio
 import time
 from typing import Any, Dict, NamedTuple
 
-from rclpy.event_handler import PublisherEventCallbacks
 from std_msgs.msg import Empty, Header
 
 from async_agent_ros.core.words import Error
 from async_agent_ros.tools.bridge.options import OptionError
-from async_agent_ros.tools.bridge.quality import key, to_publish
+from async_agent_ros.tools.bridge.quality import key, QUIET_PUBLISHER, to_publish
 from async_agent_ros.tools.bridge.tool import BridgedTool
 from async_agent_ros.tools.bridge.values import FieldError
 from async_agent_ros.tools.sdk import InvalidArguments, ToolCancelled, ToolError
@@ -101,7 +100,7 @@ class PublishTool(BridgedTool):
                 self._node.destroy_publisher(self._publisher)
             self._publisher = self._node.create_publisher(
                 self._message_class, self.entry.graph_name, qos,
-                event_callbacks=PublisherEventCallbacks(use_default_callbacks=False))
+                event_callbacks=QUIET_PUBLISHER)
             self._key = key(qos)
         return self._publisher.get_subscription_count()
 

@@ -1,7 +1,16 @@
 """Quality of service that fits what runs on the graph."""
 from typing import Any, List, Mapping, Sequence, Tuple
 
+try:
+    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+except ImportError:    # Humble
+    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+# Endpoints that do not fit are told by the tools themselves. Without handlers of events an endpoint
+# can be destroyed at any time, also while the node looks for events only now and then.
+QUIET_PUBLISHER = PublisherEventCallbacks(use_default_callbacks=False)
+QUIET_SUBSCRIPTION = SubscriptionEventCallbacks(use_default_callbacks=False)
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 TRANSIENT_LOCAL, VOLATILE = DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE
@@ -32,14 +41,13 @@ def to_subscribe(offered: Sequence[QoSProfile], options: Mapping[str, Any]) \
     """
     reliability, durability = _given(options)
     depth = options.get('depth') or 1
-    kinds = {q.durability is TRANSIENT_LOCAL or q.durability == TRANSIENT_LOCAL for q in offered}
+    kinds = {q.durability == TRANSIENT_LOCAL for q in offered}
     if durability is not None:
         kinds = {durability == TRANSIENT_LOCAL}
     result: List[QoSProfile] = []
     for latched in sorted(kinds or {False}):
-        of_kind = [q for q in offered if (q.durability == TRANSIENT_LOCAL) is latched]
         # a volatile subscription beside publishers of both kinds hears all of them
-        heard = of_kind if latched else offered
+        heard = [q for q in offered if not latched or q.durability == TRANSIENT_LOCAL]
         all_reliable = heard and all(q.reliability == RELIABLE for q in heard)
         result.append(profile(
             reliability or (RELIABLE if all_reliable else BEST_EFFORT),
