@@ -101,3 +101,17 @@ def test_the_window_of_its_own_ends_with_a_signal_and_keeps_its_settings(tmp_pat
     assert process.returncode == 0 and 'Traceback' not in errors, errors
     kept = (tmp_path / 'async_agent_ros' / 'window.conf').read_text()
     assert 'namespace=/robot7/agent' in kept
+
+
+def test_a_link_is_made_without_waiting_and_can_end_at_once():
+    import time
+    begin = time.monotonic()
+    link = AgentLink('/quick/agent')
+    link.say('nobody hears this')
+    assert link.feed.take().state == ''
+    link.close()
+    assert time.monotonic() - begin < 5.0
+    link.wait_closed(20.0)
+    assert not link._thread.is_alive()
+    with pytest.raises(ValueError, match='cannot be a namespace'):
+        AgentLink('/bad name')
