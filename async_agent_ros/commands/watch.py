@@ -12,6 +12,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Watch until Ctrl-C; the agent may come and go meanwhile."""
+    from async_agent_ros.watch.link import check_namespace
+    check_namespace(args.namespace)
     if not args.plain and sys.stdout.isatty() and sys.stdin.isatty():
         try:
             from async_agent_ros.watch.app import run_app

@@ -12,6 +12,18 @@ class NamespaceError(ValueError):
     """A name that cannot be the namespace of an agent. The message says why."""
 
 
+def check_namespace(namespace: str) -> None:
+    """Raise NamespaceError for a name that cannot be a namespace."""
+    from rclpy.exceptions import InvalidNamespaceException
+    from rclpy.validate_namespace import validate_namespace
+
+    try:
+        validate_namespace(namespace)
+    except InvalidNamespaceException as error:
+        raise NamespaceError(f'{namespace} cannot be a namespace: '
+                             f'{str(error).splitlines()[0].rstrip(":")}') from None
+
+
 class AgentLink:
     """
     Follows and addresses the agent of a namespace; `reason` is given with an interruption.
@@ -26,14 +38,7 @@ class AgentLink:
     def __init__(self, namespace: str = '/agent', *,
                  on_agents: Callable[[List[str]], None] = lambda namespaces: None,
                  reason: str = 'window'):
-        from rclpy.exceptions import InvalidNamespaceException
-        from rclpy.validate_namespace import validate_namespace
-
-        try:
-            validate_namespace(namespace)
-        except InvalidNamespaceException as error:
-            raise NamespaceError(f'{namespace} cannot be a namespace: '
-                                 f'{str(error).splitlines()[0]}') from None
+        check_namespace(namespace)
         self.namespace = namespace
         self.feed = Feed(AgentView(), threading.Lock(), alive=lambda: False)
         self._on_agents, self._reason = on_agents, reason
