@@ -227,7 +227,7 @@ class _Goal:
         reason = reason_in(result)
         if status == GoalStatus.STATUS_CANCELED:
             asked = self._cancelled.is_set()
-            raise ToolCancelled('cancelled on request' if asked else
+            raise ToolCancelled(self._context.cancel_reason if asked else
                                 f'{name} was cancelled by its server or by somebody else'
                                 + (f': {reason}' if reason else ''), result)
         if status != GoalStatus.STATUS_SUCCEEDED:

@@ -1,6 +1,7 @@
 """The bridge's file: what it can say, and how it is told what is wrong with it."""
 import importlib.util
 import pathlib
+import re
 import textwrap
 
 from builtin_interfaces.msg import Time
@@ -301,4 +302,16 @@ def test_the_examples_are_right_or_say_what_is_missing(name):
             with pytest.raises(InterfaceError, match='is not installed here'):
                 make_tool(entry, NOW)
         else:
+            make_tool(entry, NOW)
+
+
+def test_what_the_documentation_shows_is_right(tmp_path):
+    text = (pathlib.Path(__file__).resolve().parents[3] / 'docs' / 'bridge.md').read_text()
+    blocks = re.findall(r'```yaml\n(.*?)```', text, re.DOTALL)
+    path = tmp_path / 'docs.yaml'
+    path.write_text('tools:\n' + ''.join(b.replace('tools:\n', '') for b in blocks))
+    file = load(path)
+    assert not file.problems and len(file.entries) == 5
+    for entry in file.entries:
+        if importlib.util.find_spec(entry.type.split('/')[0]) is not None:
             make_tool(entry, NOW)
