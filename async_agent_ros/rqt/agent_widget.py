@@ -59,7 +59,8 @@ class AgentWidget(QtWidgets.QWidget):
         self.interrupt_button.clicked.connect(lambda: self._link.interrupt())
         self.stop_button = QtWidgets.QPushButton('STOP', self)
         self.stop_button.setToolTip('stop voice, answer and every running call')
-        self.stop_button.setStyleSheet('background: #c0392b; color: white; font-weight: bold')
+        self.stop_button.setStyleSheet(
+            'QPushButton:enabled {background: #c0392b; color: white; font-weight: bold}')
         self.stop_button.clicked.connect(lambda: self._link.stop())
         self.state = StateWidget(self)
         self.calls = CallsWidget(self)

@@ -49,6 +49,9 @@ def test_the_conversation_of_make_run_holds(tmp_path, speech_models):
     assert 'The conversation held.' in result.stdout
     assert 'FAIL' not in result.stdout
     folder = tmp_path / 'out'
+    verified = async_agent('replay', 'verify', 'out', cwd=tmp_path)
+    assert verified.returncode == 0, verified.stdout
+    assert verified.stdout.count('the same, byte for byte') == 2, 'the journal and the bag'
     assert (folder / 'report.html').stat().st_size > 100_000
     with wave.open(str(folder / 'person_robot.wav')) as file:
         assert file.getnchannels() == 2 and file.getnframes() > 20 * file.getframerate()
