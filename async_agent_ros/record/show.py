@@ -33,6 +33,12 @@ class ShowError(Exception):
     """The bag cannot be shown here. The message says why, and the remedy."""
 
 
+def living(node: Node, namespace: str) -> List[str]:
+    """Return the nodes of an agent that runs in a namespace, as far as they are discovered."""
+    return sorted(name for name, space in node.get_node_names_and_namespaces()
+                  if space == namespace and name in ALL_NODES)
+
+
 def offered_profile(topic: str, text: str) -> QoSProfile:
     """
     Return the profile to publish a topic with, from what its publishers offered.
@@ -174,10 +180,9 @@ class Player:
 
     def _look(self) -> None:
         """Refuse to give the recorded orders to a living agent."""
-        living = [name for name, space in self._node.get_node_names_and_namespaces()
-                  if space == self._namespace and name in ALL_NODES]
-        if living:
+        found = living(self._node, self._namespace)
+        if found:
             raise ShowError(
-                f'an agent runs in {self._namespace} ({", ".join(sorted(living))}): it would '
+                f'an agent runs in {self._namespace} ({", ".join(found)}): it would '
                 'carry out what was recorded. Set another ROS_DOMAIN_ID, or show the bag under '
                 'another name with --namespace /replay')

@@ -30,6 +30,7 @@ SETTLE_S = 2.5
 LONGEST_END_S = 180.0
 """After the last word of the person and the longest recorded call."""
 
+DISCOVERY_S = 1.5
 _POLL_S = 0.25
 
 
@@ -47,6 +48,38 @@ def choose(path: Path) -> History:
         if Run(history).turns:
             return history
     raise HistoryError(f'{path}: the person says nothing in it, so there is nothing to answer')
+
+
+class WhatIfError(Exception):
+    """The conversation cannot be held again here. The message says why, and the remedy."""
+
+
+def refuse_company(namespace: str) -> None:
+    """
+    Raise WhatIfError when an agent runs in the namespace and ROS domain.
+
+    It would hear the recorded person too, and its robot would move.
+    """
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
+
+    from async_agent_ros.record.show import living
+
+    context = rclpy.Context()
+    rclpy.init(context=context, args=[], signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node(f'what_if_{os.getpid()}', context=context, enable_rosout=False)
+    end_s = time.monotonic() + DISCOVERY_S
+    found: List[str] = []
+    while not found and time.monotonic() < end_s:
+        time.sleep(0.1)
+        found = living(node, namespace)
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+    if found:
+        raise WhatIfError(
+            f'an agent runs in {namespace}, ROS_DOMAIN_ID={os.environ.get("ROS_DOMAIN_ID", 0)} '
+            f'({", ".join(found)}): it would hear the recorded person too. Set another '
+            'ROS_DOMAIN_ID, or none: then a free one is chosen')
 
 
 class WhatIf:
@@ -76,8 +109,10 @@ class WhatIf:
         """
         Hold the conversation and compare.
 
-        Raises SessionError or DeadlineError when the agent does not come up.
+        Raises SessionError or DeadlineError when the agent does not come up, WhatIfError when
+        another one is there.
         """
+        refuse_company(self._settings.namespace)
         remarks: List[str] = []
         with AgentSession(self._settings, self._folder / 'nodes.log',
                           parameters=self._parameters, on_remark=self._on_remark) as session:

@@ -130,3 +130,27 @@ def test_a_gap_in_the_ledger_is_fetched(ros_node):
     fetched = fetch_ledger(client, max_entries=3)
     assert [e.seq for e in fetched] == list(range(10))
     assert ledger_lines(fetched)[3].startswith('{"seq":3,"stamp_ns":0,"kind":"user"')
+
+
+def test_a_request_that_nobody_answers_is_made_again(ros_node, monkeypatch, wait_until):
+    """The manager may die between the question and its answer, and another one come."""
+    import rclpy
+    monkeypatch.setattr('async_agent_ros.record.follow.GAP_PATIENCE_S', 0.5)
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    silent = rclpy.create_node('silent', namespace='/agent', context=context)
+    silent.create_service(GetLedger, 'get_ledger', lambda request, response: response)
+    follower = AgentFollower(ros_node)
+    publisher = ros_node.create_publisher(LedgerEntry, 'ledger', qos.LEDGER)
+    publisher.publish(LedgerEntry(session='s', seq=2, kind='user', name='text', content='2'))
+    wait_until(lambda: follower._request is not None, 'the request that nobody answers')
+    silent.destroy_node()
+    rclpy.shutdown(context=context)
+
+    def serve(request, response):
+        response.entries = [LedgerEntry(session='s', seq=s, kind='user', name='text')
+                            for s in range(request.from_seq, 3)]
+        response.next_seq = 3
+        return response
+    ros_node.create_service(GetLedger, 'get_ledger', serve)
+    follower.wait_for(lambda view: len(view.ledger) == 3, 20, 'the whole ledger')

@@ -73,6 +73,20 @@ def test_the_recorded_settings_are_kept(journal_file):
     assert 'stop' in values['kernel.stop_words']
 
 
+def test_a_living_agent_never_hears_the_recorded_person():
+    import rclpy
+    from async_agent_ros.record.whatif import refuse_company, WhatIfError
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node('dispatcher', namespace='/living/agent', context=context)
+    try:
+        with pytest.raises(WhatIfError, match='an agent runs in /living/agent.*dispatcher'):
+            refuse_company('/living/agent')
+    finally:
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+
+
 def test_a_new_agent_answers_the_recorded_person(tmp_path, journal_file, monkeypatch, capsys):
     """With the script in place of a model: drives to the kitchen, and finds its battery at 81."""
     from async_agent_ros import cli
@@ -80,6 +94,7 @@ def test_a_new_agent_answers_the_recorded_person(tmp_path, journal_file, monkeyp
     from async_agent_ros.record import whatif
     monkeypatch.setattr(session, 'STEADY_S', 0.5)
     monkeypatch.setattr(whatif, 'SETTLE_S', 1.0)
+    monkeypatch.setattr(whatif, 'DISCOVERY_S', 0.2)
     before = signal.getsignal(signal.SIGTERM)
     try:
         code = cli.main(['replay', 'what-if', str(journal_file), '--engine', 'scripted', '--json',
