@@ -30,6 +30,8 @@ rules:
 - user: '^a story'
   say: >-
     {STORY}
+- user: '.'
+  say: Certainly, I will do that for you.
 - notification: '.'
   say: ''
 """
@@ -283,7 +285,7 @@ class _Conversation:
         return bool(probe.stopped)
 
     def _interrupt(self, number: int) -> None:
-        probe, found = self._probe, self.found
+        probe = self._probe
         probe.waits(lambda: probe.sounding, 3.0)
         text = INTERRUPTIONS[number % len(INTERRUPTIONS)]
         samples = self._people.say(((text, 0.0),), number)
@@ -293,6 +295,12 @@ class _Conversation:
         probe.forget_commands()
         onset_ns, end_ns = self._room.speak(samples)
         probe.waits(lambda: probe.stopped, (end_ns - probe.now_ns()) / 1e9 + 3.0)
+        self._measure(onset_ns)
+        # It answers; the next question must not come in between.
+        probe.waits(lambda: probe.first_sound_ns(end_ns), 5.0)
+
+    def _measure(self, onset_ns: int) -> None:
+        probe, found = self._probe, self.found
         found.event('yield_percent', bool(probe.stopped))
         paused_ns = probe.paused_ns(onset_ns)
         if not (probe.stopped and paused_ns):
