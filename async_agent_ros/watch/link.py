@@ -94,7 +94,8 @@ class AgentLink:
     def _look(self) -> None:
         namespaces = sorted({space for name, space in self._node.get_node_names_and_namespaces()
                              if name == 'dialog_manager'})
-        self._alive = self.namespace in namespaces
+        # Not the node: a bag that is shown again is as alive to whoever watches.
+        self._alive = self._node.count_publishers(f'{self.namespace}/state') > 0
         try:
             self._on_agents(namespaces)
         except RuntimeError:

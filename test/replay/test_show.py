@@ -12,6 +12,7 @@ from async_agent_ros.record.bag import BagWriter
 from async_agent_ros.record.reader import BagReader
 from async_agent_ros.record.show import offered_profile, Player, ShowError
 from async_agent_ros.record.topics import bag_qos
+from builtin_interfaces.msg import Time
 import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -147,6 +148,39 @@ def test_topics_and_namespace(audience, play):
     assert not a.of('text_in')
     with pytest.raises(ShowError, match='holds no /agent/nothing; its topics are: /agent/ledger'):
         play(topics=['nothing'])
+
+
+def test_a_window_shows_a_bag_like_an_agent(tmp_path):
+    from async_agent_ros.watch.link import AgentLink
+    writer = BagWriter(tmp_path / 'shown')
+    for number, state in enumerate(('idle', 'generating')):
+        stamp = Time(sec=START_NS // 10**9 + number)
+        writer.write('/agent/state', 'async_agent_ros/msg/AgentState', [bag_qos(qos.STATE)],
+                     START_NS + number * 10**9,
+                     serialize_message(AgentState(state=state, session='s', stamp=stamp)))
+        writer.write('/agent/ledger', 'async_agent_ros/msg/LedgerEntry', [bag_qos(qos.LEDGER)],
+                     START_NS + number * 10**9,
+                     serialize_message(LedgerEntry(session='s', seq=number, stamp=stamp)))
+    writer.close()
+    link = AgentLink('/agent')
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    try:
+        node = rclpy.create_node('replay', context=context)
+        Player(node, BagReader(tmp_path / 'shown'), rate=10.0).play(threading.Event(), 0.0)
+        rows, seen = [], []
+
+        def shown():
+            snapshot = link.feed.take()
+            rows.extend(snapshot.rows)
+            seen.append(snapshot)
+            return len(rows) == 2 and snapshot.alive and snapshot.state == 'generating'
+        wait(shown, 'the bag in the window')
+        assert seen[-1].state_s < 60.0, 'the time is that of the bag'
+    finally:
+        link.close()
+        rclpy.shutdown(context=context)
+        link.wait_closed()
 
 
 def test_a_living_agent_never_gets_recorded_orders(audience, play):
