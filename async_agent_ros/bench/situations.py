@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from async_agent_ros.bench.common.rows import distribution, single
-from async_agent_ros.core.built_in import CANCEL
+from async_agent_ros.core.built_in import TOOLS as BUILT_IN
 from async_agent_ros.core.chatml import Call, Parser, PromptFormat, Rejected, Renderer, Text
 from async_agent_ros.core.ledger import Entry
 from async_agent_ros.core.tools import ToolSpec
@@ -363,7 +363,7 @@ def sim_tools() -> List[ToolSpec]:
         def now_s(self):
             return 0.0
     world = World(load_map(_config('sim_map.yaml')))
-    return [t.spec for t in build_tools(Simulation(world, Clock()))] + [CANCEL]
+    return [t.spec for t in build_tools(Simulation(world, Clock()))] + list(BUILT_IN.values())
 
 
 def _config(name) -> pathlib.Path:

@@ -14,7 +14,7 @@ ACCEPT_WAIT_S = 2.0
 """Wait for a goal to be accepted: a killed dispatcher still looks ready for a while."""
 
 FEEDBACK_WAIT_S = 0.5
-"""Wait for feedback that a result counts and that has not come."""
+"""Silence after a result, until feedback that it counts and that has not come is lost."""
 
 
 class _Pending:
@@ -28,7 +28,7 @@ class _Pending:
         self.epoch = epoch
         self.received = 0
         self.result: Optional[Generate.Result] = None
-        self.result_at_s = 0.0
+        self.heard_at_s = 0.0
         self.sent_at_s = time.monotonic()
         self.accepted = False
 
@@ -97,6 +97,7 @@ class GenerateClient:
         if pending is None or pending.aborted:
             return
         pending.received += 1
+        pending.heard_at_s = time.monotonic()
         event = self._event(feedback)
         if event is not None:
             self._post(event)
@@ -128,7 +129,7 @@ class GenerateClient:
         pending = self._pending.get(effect.generation_id)
         if pending is not None:
             pending.result = future.result().result
-            pending.result_at_s = time.monotonic()
+            pending.heard_at_s = time.monotonic()
             self._finish_if_complete(pending)
 
     def _finish_if_complete(self, pending: _Pending) -> None:
@@ -147,12 +148,18 @@ class GenerateClient:
                            'see its log')
                 continue
             if (pending.result is not None
-                    and time.monotonic() - pending.result_at_s > FEEDBACK_WAIT_S):
+                    and time.monotonic() - pending.heard_at_s > FEEDBACK_WAIT_S):
                 self._end(pending)
 
     def _end(self, pending: _Pending) -> None:
-        del self._pending[pending.generation_id]
+        self._pending.pop(pending.generation_id, None)
         result = pending.result
+        missing = result.feedback_count - pending.received
+        if missing > 0 and not result.error_code:
+            # What was lost may have been a call: nothing of this generation may be committed.
+            self._fail(pending, Error.ENGINE, f'{missing} of {result.feedback_count} pieces of the '
+                       'output were lost on the way; is the machine overloaded?')
+            return
         self._post(events.GenerationEnded(
             self._now(), generation_id=pending.generation_id, epoch=pending.epoch,
             finish_reason=result.finish_reason or 'stop', error_code=result.error_code,

@@ -141,15 +141,20 @@ class _RareEvents:
 
     def _put_aside(self):
         for endpoint in (*self._node.publishers, *self._node.subscriptions):
-            for handler in endpoint.event_handlers:
+            for handler in list(endpoint.event_handlers):
                 if handler.event_type.name.endswith(('INCOMPATIBLE_QOS', 'INCOMPATIBLE_TYPE')):
                     self._node.remove_waitable(handler)
-                    self._aside.append(handler)
+                    # else the endpoint could not be destroyed meanwhile
+                    endpoint.event_handlers.remove(handler)
+                    self._aside.append((endpoint, handler))
 
     def restore(self):
-        """Put all back, as they must be when an endpoint is destroyed."""
-        for handler in self._aside:
-            self._node.add_waitable(handler)
+        """Put all back, except where the endpoint was destroyed."""
+        living = [*self._node.publishers, *self._node.subscriptions]
+        for endpoint, handler in self._aside:
+            if endpoint in living:
+                endpoint.event_handlers.append(handler)
+                self._node.add_waitable(handler)
         self._aside = []
 
     def _toggle(self):

@@ -27,12 +27,18 @@ def _profile(depth, *, reliable=True, latched=False, lease_s=None):
     return profile
 
 
+DEEP = 2000
+"""
+A thousand calls may begin and end at once, and the reader of a keep-last queue that overflows
+is not told.
+"""
+
 # Orders that must arrive and never wait behind bulk data: their own callback group, no backlog.
-COMMAND = _profile(100)
+COMMAND = _profile(DEEP)
 # Facts for the kernel: each one counts.
-EVENT = _profile(100)
+EVENT = _profile(DEEP)
 # The same, offered or requested with a sign of life of the process that publishes them.
-EVENT_ALIVE = _profile(100, lease_s=LEASE_S)
+EVENT_ALIVE = _profile(DEEP, lease_s=LEASE_S)
 # The latest value, for whoever comes late.
 STATE = _profile(1, latched=True)
 # Deep, so that a late joiner gets all of a usual session; readers fetch gaps by service.

@@ -4,7 +4,6 @@ import time
 from typing import Callable, Dict, Optional, Set, Tuple
 
 from action_msgs.msg import GoalStatus
-from rclpy.action import ActionClient
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 
@@ -12,6 +11,7 @@ from async_agent_ros.action import ExecuteTool
 from async_agent_ros.core.words import Error, Status
 from async_agent_ros.msg import CallCommand, CallEvent, ToolAnnouncement
 from async_agent_ros.tools import call_life
+from async_agent_ros.tools.call_client import CallClient
 from async_agent_ros.tools.call_life import CallLife, Stage
 from async_agent_ros.tools.msgs import ANNOUNCEMENTS, SERVICES
 
@@ -77,7 +77,7 @@ class CallExecutor:
         self._known: 'collections.OrderedDict[Key, Optional[CallEvent]]' = (
             collections.OrderedDict())    # with its ENDED event, once it has ended
         self._early_cancels: 'collections.OrderedDict[Key, None]' = collections.OrderedDict()
-        self._clients: Dict[str, ActionClient] = {}
+        self._clients: Dict[str, CallClient] = {}
         self._servers: Dict[str, _Server] = {}
         self._unanswered: Dict[str, Set[Key]] = {}       # goals on the way, by action
         self._held_back: Dict[str, 'collections.deque[_Call]'] = {}
@@ -165,10 +165,10 @@ class CallExecutor:
             return
         self._look_after(call)
 
-    def _client(self, action_name) -> ActionClient:
+    def _client(self, action_name) -> CallClient:
         client = self._clients.get(action_name)
         if client is None:
-            client = ActionClient(
+            client = CallClient(
                 self._node, ExecuteTool, action_name, callback_group=self._group,
                 goal_service_qos_profile=SERVICES, result_service_qos_profile=SERVICES,
                 cancel_service_qos_profile=SERVICES)

@@ -24,7 +24,7 @@ from async_agent_ros.tools.jobs import Job, Jobs, Outcome
 from async_agent_ros.tools.msgs import ANNOUNCE, LEASE_S, SERVICES, spec_to_msg
 from async_agent_ros.tools.sdk import Progress, Tool, ToolContext, ToolDefinitionError, tool
 
-RESULT_TIMEOUT_S = 3
+RESULT_TIMEOUT_S = 5
 """Seconds that a result is kept for whoever asks late; rcl slows down with every kept goal."""
 
 
