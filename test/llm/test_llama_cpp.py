@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 
+from helpers_at_work import while_a_helper_works
 import pytest
 
 from async_agent_ros import models
@@ -165,3 +166,12 @@ def test_a_process_may_end_in_the_middle_of_a_generation(engine):
         'print(next(stream), flush=True)\n')
     done = subprocess.run([sys.executable, '-c', program], timeout=120, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()[-500:]
+
+
+def test_the_person_is_answered_before_a_helper_goes_on(engine):
+    answer, report, order = while_a_helper_works(
+        engine, chatml('Count to five.'),
+        chatml('Write the numbers from one to twelve, each on a line of its own.'))
+    assert answer.strip() and report.strip()
+    first, last = order.index('person'), len(order) - 1 - order[::-1].index('person')
+    assert 'helper' not in order[first:last]

@@ -3,6 +3,7 @@ import json
 import threading
 import time
 
+from helpers_at_work import while_a_helper_works
 import pytest
 
 from async_agent_ros import models
@@ -146,3 +147,14 @@ def test_common_prefix_and_partial_stops():
     assert _without_partial('Hello<|im_', ('<|im_end|>',)) == 'Hello'
     assert _without_partial('a < b', ('<|im_end|>',)) == 'a < b'
     assert _without_partial('caf\ufffd', ()) == 'caf'
+
+
+def test_the_person_is_answered_before_a_helper_goes_on(engine):
+    prompt, helper = chatml('Count to five.'), chatml('Count from one to twenty, in words.')
+    alone, _ = run(engine, prompt, 'fresh', max_tokens=12)
+    helped, _ = run(engine, helper, 'fresh2', max_tokens=40)
+    answer, report, order = while_a_helper_works(engine, prompt, helper)
+    assert answer == alone and report == helped, 'a pause changes no text'
+    first, last = order.index('person'), len(order) - 1 - order[::-1].index('person')
+    assert 'helper' not in order[first:last], 'the person is answered without a pause'
+    assert order[-1] == 'helper'
