@@ -10,8 +10,8 @@ RULES = [
      'say': 'CALL {"name": "find_object", "arguments": {"object": "cup"}}'},
     {'prompt': 'now a helper', 'notification': 'find_object',
      'say': 'The cup is in the kitchen.'},
-    {'user': 'look for the cup',
-     'say': 'I have somebody look. \nCALL {"name": "fork", "arguments": {"task": "Find the cup."}}'},
+    {'user': 'look for the cup', 'say': 'I have somebody look. \n'
+     'CALL {"name": "fork", "arguments": {"task": "Find the cup."}}'},
     {'user': 'remind me',
      'say': 'CALL {"name": "set_timer", "arguments": {"after_s": 3, "text": "drink water"}}'},
     {'user': 'fetch', 'say':
