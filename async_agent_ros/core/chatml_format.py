@@ -102,6 +102,8 @@ class PromptFormat:
     """Words for the phases of a call that has not ended."""
     running_line: str = '{call}: {phase} for {seconds:.0f} s{progress}.'
     """One call of the block of running calls; {progress} is '' or its latest feedback."""
+    running_deadline: str = ', at most {seconds:.0f} s left'
+    """Follows the progress of a call whose tool has a timeout; '' leaves it out."""
     running_note: str = ('These calls are still running, do not call them again, do not invent '
                          'their results.')
     """Stands after the running calls."""

@@ -372,6 +372,11 @@ class Renderer:
             latest = self._clip(call.text, self.format.result_chars)
             if not latest and call.progress is not None and call.progress >= 0.0:
                 latest = f'{call.progress:.0%} done'
+            spec = self.tools.get(call.name)
+            if spec is not None and spec.timeout_s > 0.0 and self.format.running_deadline:
+                left_s = spec.timeout_s - max(0, now_ns - call.since_ns) / NS_PER_S
+                deadline = self.format.running_deadline.format(seconds=max(0.0, left_s))
+                latest = f'{latest}{deadline}' if latest else deadline.removeprefix(', ')
             lines.append(self.format.running_line.format(
                 call=what, phase=self.format.phases.get(call.phase, call.phase),
                 seconds=max(0, now_ns - call.since_ns) / NS_PER_S,

@@ -288,3 +288,16 @@ def test_format_from_mapping():
 def test_bad_format_is_named(value, words):
     with pytest.raises(ValueError, match=words.replace('(', r'\(')):
         PromptFormat.from_mapping(value)
+
+
+def test_a_running_call_shows_how_long_it_may_take_and_a_crowd_only_its_number():
+    renderer = Renderer(PromptFormat(running_shown=2))
+    spec = ToolSpec('drive', timeout_s=60.0)
+    renderer.feed([
+        Entry(0, 0, Kind.SYSTEM, json.dumps({'added': [spec.to_json()], 'removed': []}),
+              name='tools'),
+        *(Entry(i, i * 10**9, Kind.CALL, '{"arguments":{}}', call_id=f'c{i}', name='drive')
+          for i in range(1, 5))])
+    prompt = renderer.prompt(now_ns=21 * 10**9)
+    assert 'running for' not in prompt and 'for 20 s, at most 40 s left' in prompt
+    assert prompt.count('at most') == 2 and 'and 2 more' in prompt
