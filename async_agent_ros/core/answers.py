@@ -29,7 +29,18 @@ def start_if_due(s: KernelState) -> None:
     latest = main_trigger(answer)
     answer.stamps_ns = {'trigger': latest.stamp_ns, 'speech_end': latest.speech_end_ns,
                         'declared': latest.declared_ns, 'requested': s.now_ns}
-    s.emit(effects.Generate(answer.generation_id, s.epoch, answer.context_seq, 'main'))
+    s.emit(effects.Generate(answer.generation_id, s.epoch, answer.context_seq, MAIN))
+    if latest.is_person and s.settings.filler_after_s > 0.0 and s.settings.filler_lines:
+        s.set_timer('filler', s.settings.filler_after_s)
+
+
+def on_filler_timer(s: KernelState) -> None:
+    """Say that the answer takes a moment, unless something is said or heard just now."""
+    answer = s.answers.get(s.active)
+    if (answer and not answer.has_text and any(w.is_person for w in answer.waiting)
+            and not (s.segments or s.held or s.person_has_floor or s.paused or s.cut)):
+        lines = s.settings.filler_lines
+        speak_line(s, lines[answer.generation_id % len(lines)])
 
 
 def speak_line(s: KernelState, text: str, *, interruptible: bool = True) -> None:

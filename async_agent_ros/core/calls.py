@@ -209,11 +209,17 @@ def retract_pending(s: KernelState, generation_id: int, reason: str) -> None:
             cancel(s, call, reason)
 
 
+def stopped_by_word(s: KernelState, call: Call) -> bool:
+    """Tell whether an order to stand still cancels the call."""
+    named = s.settings.stop_word_tools
+    return call.spec.name in named if named else call.spec.motion
+
+
 def cancel_for_interrupt(s: KernelState, scope: Scope, reason: str) -> None:
     """Cancel what the scope of an interruption, or the tool's own policy, asks for."""
     for call in list(s.calls.values()):
         if call.call_id in s.calls and (
-                scope == Scope.ALL or (scope == Scope.MOTION and call.spec.motion)
+                scope == Scope.ALL or (scope == Scope.MOTION and stopped_by_word(s, call))
                 or call.spec.cancel_on_barge_in):
             cancel(s, call, reason)
 

@@ -132,7 +132,7 @@ def scope_of(s: KernelState, text: str) -> Scope:
 def take(s: KernelState, words: Words, reason: str) -> None:
     """Let words of the person interrupt, then enter the ledger after what they cut off."""
     scope = scope_of(s, words.text)
-    moving = any(c.spec.motion and not c.cancel_asked for c in s.calls.values())
+    moving = any(calls.stopped_by_word(s, c) and not c.cancel_asked for c in s.calls.values())
     if agent_is_busy(s) or s.paused or (scope == Scope.MOTION and moving):
         answers.interrupt(s, reason if scope == Scope.SPEECH else 'stop word', scope)
     s.deferred.append(words)

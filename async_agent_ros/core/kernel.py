@@ -31,6 +31,8 @@ def on_timer(s: KernelState, event: events.TimerFired) -> None:
         calls.on_timeout_timer(s, subject)
     elif kind == 'due':
         built_in.on_due(s, subject)
+    elif kind == 'filler':
+        answers.on_filler_timer(s)
     elif kind == 'group':
         s.grouping = False
     elif kind == 'retry':

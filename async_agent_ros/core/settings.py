@@ -20,6 +20,8 @@ class Settings:
     motion_stop_company: Tuple[str, ...] = (
         'please', 'now', 'robot', 'right', 'there', 'it', 'immediately', 'moving', 'driving',
         'hey', 'no', 'wait', 'the', 'at', 'once')
+    stop_word_tools: Tuple[str, ...] = ()
+    """The tools that a stop word cancels; empty: those marked as motion."""
     yes_words: Tuple[str, ...] = ('yes', 'yeah', 'yep', 'sure', 'ok', 'okay', 'do it', 'go ahead',
                                   'please do', 'confirmed', 'correct', 'affirmative')
     no_words: Tuple[str, ...] = ('no', 'nope', "don't", 'do not', 'stop', 'cancel', 'never mind',
@@ -36,6 +38,9 @@ class Settings:
     find_timeout_s: float = 5.0
     """After a restart: wait for word of a call that ran, until it counts as lost."""
     confirm_question: str = 'Shall I really {action}?'
+    filler_after_s: float = 0.0
+    """After the person's words: with nothing said for so long, a filler line; 0.0: never."""
+    filler_lines: Tuple[str, ...] = ('One moment.', 'Let me see.')
     progress_period_s: float = 2.0
     """At most one progress entry per call in this time."""
     result_group_s: float = 0.1

@@ -11,6 +11,9 @@ DESCRIPTIONS = {
     'stop_words': 'At the start of an utterance, these stop the voice at once.',
     'motion_stop_words': 'An utterance of these alone also cancels tools marked as motion.',
     'motion_stop_company': 'Words that may accompany motion_stop_words.',
+    'stop_word_tools': 'Tools that a stop word cancels; empty: those marked as motion.',
+    'filler_after_s': 'Seconds without an answer until a filler line is spoken; 0.0: never.',
+    'filler_lines': 'Lines that say that the answer takes a moment, taken in turn.',
     'yes_words': 'Confirm a pending call at the start of an utterance.',
     'no_words': 'Refuse a pending call anywhere in an utterance.',
     'interrupt_min_words': 'Words of a partial transcript that stop the voice.',
@@ -33,7 +36,8 @@ DESCRIPTIONS = {
     'chain_line': 'Spoken when max_chain is reached.',
 }
 RANGES = {'interrupt_min_words': (1, 20), 'max_chain': (1, 100), 'max_instances': (0, 64),
-          'max_depth': (0, 8), 'utc_offset_s': (-50_400, 50_400), 'result_group_s': (0.0, 5.0)}
+          'max_depth': (0, 8), 'utc_offset_s': (-50_400, 50_400), 'result_group_s': (0.0, 5.0),
+          'filler_after_s': (0.0, 60.0)}
 TIME_RANGE_S = (0.05, 3600.0)
 
 
@@ -47,7 +51,9 @@ def declare_settings(node) -> Settings:
         low, high = RANGES.get(item.name, TIME_RANGE_S if isinstance(default, float)
                                else (None, None))
         value = declare(node, f'kernel.{item.name}',
-                        list(default) if isinstance(default, tuple) else default,
+                        (list(default) or ['']) if isinstance(default, tuple) else default,
                         DESCRIPTIONS[item.name], minimum=low, maximum=high, read_only=True)
-        values[item.name] = tuple(value) if isinstance(default, tuple) else value
+        # An empty list has no type in ROS: it is written as one empty text.
+        values[item.name] = (tuple(v for v in value if v) if isinstance(default, tuple)
+                             else value)
     return Settings(**values)

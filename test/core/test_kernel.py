@@ -8,7 +8,7 @@ from async_agent_ros.core import effects, events
 from async_agent_ros.core.kernel import TABLE
 from async_agent_ros.core.settings import Settings
 from async_agent_ros.core.tools import ToolSpec
-from async_agent_ros.core.words import Error, Phase, State, Status
+from async_agent_ros.core.words import Error, Kind, Phase, State, Status
 
 
 def drive(world, place='kitchen'):
@@ -560,3 +560,39 @@ def test_stopping_ends_everything():
     world.step(events.Stopping)
     assert not world.state.calls and world.ledger[-1].kind == 'end'
     assert results(world)[0].status == Status.LOST
+
+
+def test_a_filler_is_said_once_when_nothing_else_can_be_said():
+    world = World(Settings(filler_after_s=1.5, filler_lines=('One moment.',)))
+    out = world.say('what is it')
+    timer = next(t for t in of(out, effects.SetTimer) if t.timer_id == 'filler')
+    assert timer.at_ns - world.now_ns == 1_500_000_000
+    out = world.step(events.TimerFired, timer_id='filler')
+    assert [e.text for e in of(out, effects.Say)] == ['One moment.']
+    out = world.answer('It is a cup.')
+    world.play_all()
+    assert [e.content for e in world.ledger if e.kind == Kind.ASSISTANT] == [
+        'One moment.', 'It is a cup.']
+
+
+def test_no_filler_in_the_middle_of_something_else():
+    world = World(Settings(filler_after_s=1.5))
+    world.say('what is it')
+    world.text('It is ')
+    assert not of(world.step(events.TimerFired, timer_id='filler'), effects.Say)
+    world.finish()
+    world.play_all()
+    world.say('and this?')
+    world.step(events.SpeechStarted, utterance_id='u')
+    assert not of(world.step(events.TimerFired, timer_id='filler'), effects.Say)
+
+
+def test_a_stop_word_cancels_the_tools_that_are_named():
+    world = World(Settings(stop_word_tools=('look',), result_group_s=0.0))
+    drive(world)
+    world.play_all()
+    world.say('look around')
+    world.call('look', 'l', place='here')
+    world.finish()
+    out = world.say('stop')
+    assert [e.call_id for e in of(out, effects.CancelCall)] == ['l']
