@@ -95,7 +95,8 @@ def reject_reason(text: str, *, no_speech: float, mean_logprob: float, speech_s:
     if mean_logprob < -1.6:
         return f'unsure (log probability {mean_logprob:.2f})'
     # People do say "thank you" and "okay": believe it where it was heard well.
-    if _PHANTOMS.fullmatch(plain) and (no_speech > 0.25 or mean_logprob < -0.75):
+    doubtful = mean_logprob < -0.75 or no_speech > 0.6 or (no_speech > 0.25 and mean_logprob < -0.3)
+    if doubtful and _PHANTOMS.fullmatch(plain):
         return 'known phantom of noise'
     return ''
 

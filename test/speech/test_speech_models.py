@@ -88,6 +88,8 @@ def test_phantoms_are_rejected_and_people_are_believed():
         assert reject_reason(text, **noise), text
     for text in ('Thank you.', 'Stop.', 'Okay.', 'Yes.', 'Go to the kitchen.'):
         assert not reject_reason(text, **clear), text
+    # Heard well, although a breath before it looked like silence.
+    assert not reject_reason('Thank you very much.', no_speech=0.3, mean_logprob=-0.1, speech_s=1.4)
     assert reject_reason('...', **clear)
     assert 'repeats' in reject_reason('go to the kitchen ' * 9, **{**clear, 'speech_s': 9.0})
     assert 'words in' in reject_reason('one two three four five six seven', **{
