@@ -220,9 +220,15 @@ def _import(args, node, executor) -> int:
     from async_agent_ros.tools.bridge import importer
     if args.output is not None and args.output.exists() and not args.force:
         raise ToolsError(f'{args.output} is there already; name another file, or add --force')
-    importer.settle(node, lambda seconds: executor.spin_once(timeout_sec=seconds), args.wait)
+
+    def look():
+        return importer.look(node, agent=args.namespace.rstrip('/'), match=args.match)
+
     try:
-        found = importer.look(node, agent=args.namespace.rstrip('/'), match=args.match)
+        re.compile(args.match)
+        importer.settle(node, lambda seconds: executor.spin_once(timeout_sec=seconds), args.wait,
+                        found=look)
+        found = look()
     except re.error as error:
         raise ToolsError(f'--match {args.match!r} is no regular expression: {error}') from None
     if not found:

@@ -44,8 +44,9 @@ class Found:
     mode: str = ''
 
 
-def settle(node, spin: Callable[[float], None], wait_s: float) -> None:
-    """Spin until the graph is known, at most wait_s seconds."""
+def settle(node, spin: Callable[[float], None], wait_s: float,
+           found: Callable[[], bool] = lambda: True) -> None:
+    """Spin until the graph is known and something is found, at most wait_s seconds."""
     end_s = time.monotonic() + wait_s
     seen, since_s = None, time.monotonic()
     while time.monotonic() < end_s:
@@ -54,7 +55,7 @@ def settle(node, spin: Callable[[float], None], wait_s: float) -> None:
                len(node.get_node_names()))
         if now != seen:
             seen, since_s = now, time.monotonic()
-        elif time.monotonic() - since_s > QUIET_S and now[2] > 1:
+        elif time.monotonic() - since_s > QUIET_S and now[2] > 1 and found():
             return
 
 

@@ -32,7 +32,7 @@ def test_what_runs_becomes_a_file_that_works(tmp_path):
     with process(HERE / 'foreign.py') as robot:
         assert 'ready' in robot.stdout.readline()
         some, nothing, done = run_all(
-            ('import', '--match', 'light|odom'), ('import', '--match', '/arm/'),
+            ('import', '--match', 'light|odom'), ('--wait', '5', 'import', '--match', '/arm/'),
             ('import', '-o', path))
     assert done.returncode == 0, done.stderr
     again = run('import', '-o', path)
