@@ -159,6 +159,8 @@ class ScriptedEngine:
             stats.output_tokens += 1
             yield token
             wait_s = 1.0 / self._tokens_per_s if self._tokens_per_s > 0 else 0.0
+        if wait_s and abort.wait(wait_s):    # a model's end takes a token too
+            stats.finish_reason = 'aborted'
 
     def forget(self, instance: str) -> None:
         """Nothing is kept."""

@@ -3,12 +3,10 @@ import json
 import time
 from typing import Callable, Dict, Optional
 
-from rclpy.action import ActionClient
-
 from async_agent_ros.action import Generate
 from async_agent_ros.core import effects, events
 from async_agent_ros.core.words import Error
-from async_agent_ros.nodes.feedback import subscribe_feedback
+from async_agent_ros.nodes.feedback import FeedbackClient
 
 ACCEPT_WAIT_S = 2.0
 """Wait for a goal to be accepted: a killed dispatcher still looks ready for a while."""
@@ -41,9 +39,7 @@ class GenerateClient:
         self._post = post
         self._now = now
         self._pending: Dict[int, _Pending] = {}
-        self._client = ActionClient(node, Generate, 'generate')
-        # The client itself drops feedback that comes after the result.
-        subscribe_feedback(node, Generate, 'generate', self._on_feedback)
+        self._client = FeedbackClient(node, Generate, 'generate', self._on_feedback)
 
     def start(self, effect: effects.Generate) -> None:
         """Ask the dispatcher for a generation; without one the kernel learns it at once."""

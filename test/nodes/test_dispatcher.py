@@ -3,24 +3,22 @@ import json
 import threading
 import time
 
+from action_msgs.msg import GoalStatus
+from diagnostic_msgs.msg import DiagnosticArray
+import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
 
-from action_msgs.msg import GoalStatus  # noqa: E402
-from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
-import pytest  # noqa: E402
-import rclpy  # noqa: E402
-from rclpy.action import ActionClient  # noqa: E402
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
-from rclpy.parameter import Parameter  # noqa: E402
-
-from async_agent_ros.action import Generate  # noqa: E402
-from async_agent_ros.core.ledger import Entry  # noqa: E402
-from async_agent_ros.core.words import Kind  # noqa: E402
-from async_agent_ros.msg import CallCommand, CallEvent, Interrupt, LedgerEntry  # noqa: E402
-from async_agent_ros.nodes import qos  # noqa: E402
-from async_agent_ros.nodes.convert import entry_to_msg  # noqa: E402
-from async_agent_ros.nodes.dispatcher import DispatcherNode  # noqa: E402
-from async_agent_ros.nodes.feedback import subscribe_feedback  # noqa: E402
-from async_agent_ros.srv import GetLedger  # noqa: E402
+from async_agent_ros.action import Generate
+from async_agent_ros.core.ledger import Entry
+from async_agent_ros.core.words import Kind
+from async_agent_ros.msg import CallCommand, CallEvent, Interrupt, LedgerEntry
+from async_agent_ros.nodes import qos
+from async_agent_ros.nodes.convert import entry_to_msg
+from async_agent_ros.nodes.dispatcher import DispatcherNode
+from async_agent_ros.nodes.feedback import FeedbackClient
+from async_agent_ros.srv import GetLedger
 
 SCRIPT = """
 tokens_per_s: {rate}
@@ -55,8 +53,7 @@ class Bench:
             CallEvent, 'call_event', self.call_events.append, qos.EVENT_ALIVE)
         self.peer.create_subscription(
             DiagnosticArray, '/diagnostics', self.diagnostics.append, 10)
-        self.client = ActionClient(self.peer, Generate, 'generate')
-        subscribe_feedback(self.peer, Generate, 'generate', self._on_feedback)
+        self.client = FeedbackClient(self.peer, Generate, 'generate', self._on_feedback)
         self.feedbacks = {}
         self.served = 0
         self.session = 's1'
