@@ -21,7 +21,7 @@ FINISHED = 'finished'
 STOPPED = 'stopped'
 FAILED = 'failed'
 
-FADE_S = 0.005
+FADE_S = 0.003
 """Ramp at pause, resume and stop: a cut in the middle of a wave clicks."""
 
 
