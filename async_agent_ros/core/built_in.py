@@ -48,7 +48,10 @@ TOOLS: Dict[str, ToolSpec] = {t.name: t for t in (CANCEL, WAIT, NOW, SET_TIMER, 
 
 def run(s: KernelState, call: Call) -> None:
     """Carry out a call of a built-in tool whose commit entry is written."""
-    _RUN[call.spec.name](s, call)
+    if call.spec in (FORK, SPAWN):
+        instances.start(s, call)
+    else:
+        _RUN[call.spec.name](s, call)
 
 
 def stop(s: KernelState, call: Call, reason: str) -> None:
@@ -175,11 +178,5 @@ def _reminder(call: Call) -> str:
     return call.arguments.get('text') or 'the time is up'
 
 
-# -- helpers --------------------------------------------------------------------------------------
-def _start_helper(s: KernelState, call: Call) -> None:
-    instances.start(s, call)
-
-
 _RUN: Dict[str, Callable[[KernelState, Call], None]] = {
-    'cancel': _cancel, 'wait': _wait, 'now': _now, 'set_timer': _set_timer,
-    'fork': _start_helper, 'spawn': _start_helper}
+    'cancel': _cancel, 'wait': _wait, 'now': _now, 'set_timer': _set_timer}

@@ -5,8 +5,7 @@ A fork shares its parent's context up to the generation that made it (no copy), 
 its brief (arXiv 2410.21620, section 3.3). Nobody hears them: their text is the report. An instance
 ends when it has nothing left to do, when its call is cancelled, or with its parent.
 """
-from async_agent_ros.core import answers, calls, effects
-from async_agent_ros.core.ledger import MAIN
+from async_agent_ros.core import answers, built_in, calls, effects
 from async_agent_ros.core.state import Answer, Call, Instance, KernelState, Waiting
 from async_agent_ros.core.words import Error, Kind, Status
 
@@ -72,8 +71,7 @@ def start_due(s: KernelState) -> None:
 
 def waits(s: KernelState, instance: str, waiting) -> bool:
     """Tell whether all that waits are results that a `wait` call wants together."""
-    from async_agent_ros.core.built_in import awaited
-    held = awaited(s, instance)
+    held = built_in.awaited(s, instance)
     return bool(held) and all(w.trigger == 'result' and s.ledger[w.seq].call_id in held
                               for w in waiting)
 
@@ -130,8 +128,3 @@ def close(s: KernelState, one: Instance, status: Status, reason: str) -> None:
     if reason:
         content['reason'] = reason
     s.append(Kind.END, content, status=str(status), instance=one.name, call_id=one.call_id)
-
-
-def is_child(instance: str) -> bool:
-    """Tell whether an instance is a helper."""
-    return instance != MAIN
