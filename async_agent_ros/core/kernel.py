@@ -124,4 +124,6 @@ def phase_of(s: KernelState) -> State:
         return State.LISTENING
     if s.segments:
         return State.EMITTING
-    return State.GENERATING if s.active is not None else State.IDLE
+    # A result that waits a moment for others is about to be told: nobody may think it is over.
+    gathering = s.grouping and bool(s.waiting)
+    return State.GENERATING if s.active is not None or gathering else State.IDLE

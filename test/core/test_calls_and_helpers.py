@@ -194,6 +194,7 @@ def test_calls_that_end_together_are_answered_together():
     w = world(result_group_s=0.1)
     ask(w, ('look', 'a', {'place': 'x'}), ('look', 'b', {'place': 'y'}))
     assert not generates(end(w, 'a')) and not generates(end(w, 'b'))
+    assert w.state.phase == 'generating', 'it is not over yet'
     out = w.step(events.TimerFired, timer_id='group')
     assert len(generates(out)) == 1
     waiting = w.state.answers[w.state.active].waiting
