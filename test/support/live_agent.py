@@ -135,6 +135,7 @@ class LiveAgent:
 
     def say(self, text) -> int:
         """Type a text; return the seq after which its effects stand."""
+        self.wait('a manager that listens', self.text_in.get_subscription_count)
         seq = max(self.entries, default=-1)
         self.text_in.publish(String(data=text))
         return seq
