@@ -171,7 +171,7 @@ def on_due(s: KernelState, call_id: str) -> None:
         turns.wait(s, entry.seq, 'timer', call.depth + 1, call.turns, instance=call.instance)
         arm(s, call)
     else:
-        calls.finish(s, call, Status.SUCCEEDED, result={'timer': _reminder(call)})
+        calls.finish(s, call, Status.SUCCEEDED, result={'time_is_up': _reminder(call)})
 
 
 def _reminder(call: Call) -> str:

@@ -240,7 +240,7 @@ def test_a_timer_reports_once():
     w.answer('I will.')
     w.play_all()
     out = w.step(events.TimerFired, after_ms=10 * S, timer_id='due:t')
-    assert results(w)['t'][3] == {'timer': 'check the oven'} and len(generates(out)) == 1
+    assert results(w)['t'][3] == {'time_is_up': 'check the oven'} and len(generates(out)) == 1
 
 
 def test_a_timer_that_comes_again_does_not_drift_and_ends_when_cancelled():
