@@ -91,23 +91,22 @@ class Parser:
                 if self._tag.endswith('|>') and len(self._tag) > 3:
                     self._take_tag()
                 elif char == '\n' or len(self._tag) > MOST_TAG_CHARS:
-                    self._drop_tag(self._tag[2:])
+                    self._drop_tag('', self._tag[2:])
             elif self._tag in _TAGS:
                 self._take_tag()
             elif self._tag != '<' and not any(t.startswith(self._tag) for t in _TAGS):
-                self._drop_tag(self._tag)
+                self._drop_tag('<', self._tag[1:])
         elif char == '<':
             self._tag = char
         else:
             self._pass(char)
 
-    def _drop_tag(self, text: str) -> None:
-        """Go on with what looked like a tag and is none; its later characters may begin one."""
+    def _drop_tag(self, plain: str, rest: str) -> None:
+        """Go on with what looked like a tag and is none; the rest of it may begin one."""
         self._tag = ''
-        if text.startswith('<'):
-            self._pass('<')
-            text = text[1:]
-        for char in text:
+        if plain:
+            self._pass(plain)
+        for char in rest:
             if self.done:
                 break
             self._feed_tag(char)

@@ -1,5 +1,5 @@
 """The streaming parser: total, independent of chunking, and nothing but speech is spoken."""
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 import pytest
 
 from async_agent_ros.core.chatml import Call, Parser, PromptFormat, Rejected, Remove, Text
@@ -38,6 +38,7 @@ def test_same_events_whatever_the_chunking(text, cuts):
 
 @settings(max_examples=400, deadline=None)
 @given(OUTPUTS)
+@example('CALLCALL<|<pause>\n')
 def test_marks_never_reach_speech(text):
     for event in parse(text):
         if isinstance(event, Text):
