@@ -5,8 +5,18 @@ import sys
 # recorded.py lies beside; with pytest's import mode `importlib` nothing else finds it.
 sys.path.insert(0, os.path.dirname(__file__))
 
+from domains import reserve  # noqa: E402
 import pytest  # noqa: E402
 from recorded import conversation, write_bag, write_journal  # noqa: E402
+
+
+@pytest.fixture(scope='module', autouse=True)
+def empty_graph():
+    """Agents of earlier tests may still be known in the domain of this process."""
+    before = os.environ['ROS_DOMAIN_ID']
+    os.environ['ROS_DOMAIN_ID'] = str(reserve())
+    yield
+    os.environ['ROS_DOMAIN_ID'] = before
 
 
 @pytest.fixture(scope='session')

@@ -1,5 +1,4 @@
 """Show: a bag comes back as it was recorded, in its time, and never to a living agent."""
-import os
 import signal
 import subprocess
 import sys
@@ -14,7 +13,6 @@ from async_agent_ros.record.reader import BagReader
 from async_agent_ros.record.show import offered_profile, Player, ShowError
 from async_agent_ros.record.topics import bag_qos
 from builtin_interfaces.msg import Time
-from domains import reserve
 import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -25,15 +23,6 @@ from std_msgs.msg import String
 
 START_NS = 1_790_000_000 * 10**9
 MS = 10**6
-
-
-@pytest.fixture(scope='module', autouse=True)
-def empty_graph():
-    """Agents of earlier tests may still be known in the domain of this process."""
-    before = os.environ['ROS_DOMAIN_ID']
-    os.environ['ROS_DOMAIN_ID'] = str(reserve())
-    yield
-    os.environ['ROS_DOMAIN_ID'] = before
 
 
 @pytest.fixture
