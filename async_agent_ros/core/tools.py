@@ -35,6 +35,7 @@ class ToolSpec:
     result_schema: Optional[Mapping[str, Any]] = None
     effect: Effect = Effect.STATE_CHANGING
     duplicates: Optional[Duplicates] = None
+    wait_for_final: bool = False
     timeout_s: float = 0.0
     motion: bool = False
     cancel_on_barge_in: bool = False

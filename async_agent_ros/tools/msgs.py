@@ -42,7 +42,7 @@ def spec_to_msg(spec: ToolSpec) -> ToolSpecMsg:
         arguments_schema=canonical_json(spec.arguments_schema),
         result_schema='' if spec.result_schema is None else canonical_json(spec.result_schema),
         effect=str(spec.effect), duplicates=str(spec.duplicates) if spec.duplicates else '',
-        timeout_s=float(spec.timeout_s), motion=spec.motion,
+        wait_for_final=spec.wait_for_final, timeout_s=float(spec.timeout_s), motion=spec.motion,
         cancel_on_barge_in=spec.cancel_on_barge_in, resources=list(spec.resources),
         when_busy=str(spec.when_busy), max_per_minute=float(spec.max_per_minute),
         examples_json=canonical_json(
@@ -92,6 +92,7 @@ def spec_from_msg(msg: ToolSpecMsg) -> ToolSpec:
         name=msg.name, description=msg.description,
         arguments_schema=parsed('arguments_schema', {'type': 'object', 'properties': {}}, dict),
         result_schema=parsed('result_schema', None, dict), effect=effect, duplicates=duplicates,
+        wait_for_final=msg.wait_for_final,
         # float32 on the wire: 0.1 s comes back as 0.1 s
         timeout_s=round(float(msg.timeout_s), 3), motion=msg.motion,
         cancel_on_barge_in=msg.cancel_on_barge_in, resources=tuple(msg.resources),
