@@ -134,10 +134,14 @@ def _describe(spec, server):
     print(f'{spec.name}: {spec.description}')
     print(f'  server      {server}\n  action      {spec.action_name}')
     print(f'  effect      {spec.effect}{", moves the robot" if spec.motion else ""}')
+    if spec.wait_for_final:
+        print('  waits until the person has finished, also while the agent speculates')
     print(f'  duplicates  {spec.duplicate_policy}')
     print(f'  timeout     {f"{spec.timeout_s:g} s" if spec.timeout_s else "none"}')
     if spec.resources:
-        print(f'  holds       {", ".join(spec.resources)}')
+        print(f'  holds       {", ".join(spec.resources)}; when busy: {spec.when_busy}')
+    if spec.max_per_minute:
+        print(f'  at most     {spec.max_per_minute:g} a minute')
     if spec.cancel_on_barge_in:
         print('  cancelled when the person interrupts')
     for example in spec.examples:

@@ -7,7 +7,8 @@ from typing import Any, Dict, List, Mapping, Sequence
 from async_agent_ros.core.tools import canonical_json, ToolSpec
 from async_agent_ros.core.words import Error
 from async_agent_ros.record.runs import RecordedCall
-from async_agent_ros.tools.sdk import Tool, ToolCancelled, ToolContext, ToolError
+from async_agent_ros.tools.context import ToolCancelled, ToolContext, ToolError
+from async_agent_ros.tools.sdk import Tool
 
 CANCEL_GRACE_S = 10.0
 """

@@ -3,8 +3,8 @@ Tools: the @tool SDK, the server that offers them as ROS actions, and the execut
 
 `from async_agent_ros.tools import tool, ToolServer` is all that a tool server needs.
 """
-from async_agent_ros.tools.sdk import (Progress, Tool, tool, ToolCancelled, ToolContext,
-                                       ToolDefinitionError, ToolError)
+from async_agent_ros.tools.context import Progress, ToolCancelled, ToolContext, ToolError
+from async_agent_ros.tools.sdk import Tool, tool, ToolDefinitionError
 
 __all__ = ['Progress', 'Tool', 'tool', 'ToolCancelled', 'ToolContext', 'ToolDefinitionError',
            'ToolError', 'ToolServer']

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Hashable, List, Optional
 
 from async_agent_ros.core.words import Error, Status
-from async_agent_ros.tools.sdk import (InvalidArguments, Tool, ToolCancelled,
-                                       ToolContext, ToolError)
+from async_agent_ros.tools.context import InvalidArguments, ToolCancelled, ToolContext, ToolError
+from async_agent_ros.tools.sdk import Tool
 
 
 @dataclass(frozen=True)

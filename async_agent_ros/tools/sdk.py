@@ -9,130 +9,21 @@ import collections.abc
 import inspect
 import json
 import typing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple, Union
 
 import pydantic
 import pydantic_core
 
 from async_agent_ros.core.tools import Example, ToolSpec
-from async_agent_ros.core.words import Busy, Duplicates, Effect, Error
+from async_agent_ros.core.words import Busy, Duplicates, Effect
+from async_agent_ros.tools.context import InvalidArguments, Progress, ToolCancelled, ToolContext
 from async_agent_ros.tools.docstrings import parse_docstring
 from async_agent_ros.tools.schemas import tidy_schema
-from async_agent_ros.tools.waiting import Pause, WallClock
-
-
-class ToolError(Exception):
-    """
-    A tool raises it to report a failure; the message is told to the person.
-
-    `error_code` is one of ExecuteTool's, `result` what there is in spite of the failure.
-    """
-
-    def __init__(self, message: str = '', error_code: int = Error.TOOL_FAILED,
-                 result: Any = None):
-        super().__init__(message)
-        self.error_code, self.result = error_code, result
-
-
-class ToolCancelled(Exception):  # noqa: N818 (reads as the event that it is, as in asyncio)
-    """
-    Raised inside a tool that was asked to stop, and by a tool that has stopped.
-
-    `result` is what the tool achieved until then; the message says why it stopped.
-    """
-
-    def __init__(self, message: str = 'cancelled', result: Any = None):
-        super().__init__(message)
-        self.result = result
-
-
-class InvalidArguments(ValueError):  # noqa: N818
-    """The arguments of a call do not fit; the message names each of them."""
 
 
 class ToolDefinitionError(TypeError):
     """The function cannot be made into a tool; the message says why."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a tool yields, or reports through its context, while it works."""
-
-    progress: float = -1.0
-    """0.0 to 1.0, -1.0 unknown."""
-    text: str = ''
-    """Short text for people and model, e.g. '2.1 m left'."""
-
-
-class ToolContext:
-    """
-    The running call, as its function sees it.
-
-    A function gets it through a parameter annotated with ToolContext, which is not part of the
-    schema. This class also serves tools that are called by hand: there it reports to nobody and
-    is never cancelled, unless cancel() is called. All methods may be called from any thread.
-    """
-
-    def __init__(self, call_id: str = '', session: str = '',
-                 report: Optional[Callable[[Progress], None]] = None, clock=None):
-        self.call_id = call_id
-        self.session = session
-        self.clock = clock or WallClock()
-        self._report = report
-        self._reason: Optional[str] = None
-        self._pause = Pause(self.clock)
-
-    def on_report(self, report: Callable[[Progress], None]) -> None:
-        """Set who is told about progress."""
-        self._report = report
-
-    def report(self, progress: float = -1.0, text: str = '') -> None:
-        """Report progress (0.0 to 1.0, -1.0 unknown) and a short text; returns at once."""
-        if self._report is not None:
-            self._report(Progress(float(progress), text))
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the call was asked to stop."""
-        return self._reason is not None
-
-    @property
-    def cancel_reason(self) -> str:
-        """Why the call was asked to stop, '' while it was not."""
-        return self._reason or ''
-
-    def check_cancelled(self) -> None:
-        """Raise ToolCancelled when the call was asked to stop."""
-        if self._reason is not None:
-            raise ToolCancelled(self._reason)
-
-    def wait(self, seconds: float) -> None:
-        """
-        Wait, by the clock of the server (ROS time, simulated or not).
-
-        Raises ToolCancelled as soon as the call is asked to stop. Not for async tools: they
-        `await context.sleep(seconds)`.
-        """
-        self.check_cancelled()
-        self._pause.wait(seconds, until=lambda: self.cancelled)
-        self.check_cancelled()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait like wait(), in an async tool."""
-        self.check_cancelled()
-        await self._pause.sleep(seconds, until=lambda: self.cancelled)
-        self.check_cancelled()
-
-    def cancel(self, reason: str = 'cancelled') -> None:
-        """Ask the call to stop; the first reason stands."""
-        if self._reason is None:
-            self._reason = reason
-        self._pause.wake()
-
-    def wake(self) -> None:
-        """Let wait() and sleep() look again at the clock, after it jumped."""
-        self._pause.wake()
 
 
 def _hints(function) -> Dict[str, Any]:
@@ -164,7 +55,7 @@ class Tool:
     def __init__(self, function: Callable, *, name=None, description=None,
                  effect=Effect.STATE_CHANGING, motion=False, timeout_s=0.0, duplicates=None,
                  resources=(), when_busy=Busy.QUEUE, max_per_minute=0.0, cancel_on_barge_in=False,
-                 examples=()):
+                 wait_for_final=False, examples=()):
         self.function = function
         self.__doc__ = function.__doc__
         self.__name__ = name or function.__name__
@@ -185,7 +76,8 @@ class Tool:
                 result_schema=result_schema,
                 effect=Effect(effect), timeout_s=float(timeout_s), motion=bool(motion),
                 duplicates=Duplicates(duplicates) if duplicates else None,
-                cancel_on_barge_in=bool(cancel_on_barge_in), resources=tuple(resources),
+                cancel_on_barge_in=bool(cancel_on_barge_in),
+                wait_for_final=bool(wait_for_final), resources=tuple(resources),
                 when_busy=Busy(when_busy), max_per_minute=float(max_per_minute),
                 examples=tuple(_example(e) for e in examples))
         except (ValueError, pydantic.errors.PydanticUserError) as error:
@@ -372,7 +264,8 @@ def tool(function: Optional[Callable] = None, *, name: Optional[str] = None,
          motion: bool = False, timeout_s: float = 0.0,
          duplicates: Union[Duplicates, str, None] = None, resources: Iterable[str] = (),
          when_busy: Union[Busy, str] = Busy.QUEUE, max_per_minute: float = 0.0,
-         cancel_on_barge_in: bool = False, examples: Iterable = ()):
+         cancel_on_barge_in: bool = False, wait_for_final: bool = False,
+         examples: Iterable = ()):
     """
     Make a typed function a tool.
 
@@ -389,13 +282,16 @@ def tool(function: Optional[Callable] = None, *, name: Optional[str] = None,
         'refuse' or 'replace' (the other one is cancelled).
     :param max_per_minute: executions in any 60 s, more are refused; 0.0 is no limit.
     :param cancel_on_barge_in: cancel it whenever the person interrupts.
+    :param wait_for_final: a read-only tool that may not begin before the person has finished,
+        because a call that is guessed early would give its arguments away.
     :param examples: pairs of what a person says and the arguments that it should lead to.
     Raises ToolDefinitionError, at import, for a function that has no schema.
     """
     options = {'name': name, 'description': description, 'effect': effect, 'motion': motion,
                'timeout_s': timeout_s, 'duplicates': duplicates, 'resources': tuple(resources),
                'when_busy': when_busy, 'max_per_minute': max_per_minute,
-               'cancel_on_barge_in': cancel_on_barge_in, 'examples': tuple(examples)}
+               'cancel_on_barge_in': cancel_on_barge_in, 'wait_for_final': wait_for_final,
+               'examples': tuple(examples)}
     if function is not None:
         return Tool(function, **options)
     return lambda decorated: Tool(decorated, **options)

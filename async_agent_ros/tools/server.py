@@ -22,7 +22,8 @@ from async_agent_ros.msg import ToolAnnouncement, ToolSpec
 from async_agent_ros.tools.clock import NodeClock
 from async_agent_ros.tools.jobs import Job, Jobs, Outcome
 from async_agent_ros.tools.msgs import ANNOUNCE, LEASE_S, SERVICES, spec_to_msg
-from async_agent_ros.tools.sdk import Progress, Tool, ToolContext, ToolDefinitionError, tool
+from async_agent_ros.tools.context import Progress, ToolContext
+from async_agent_ros.tools.sdk import Tool, ToolDefinitionError, tool
 
 RESULT_TIMEOUT_S = 5
 """Seconds that a result is kept for whoever asks late; rcl slows down with every kept goal."""

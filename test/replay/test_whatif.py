@@ -9,7 +9,7 @@ from async_agent_ros.record.history import load
 from async_agent_ros.record.recorded_tools import RecordedCalls, RecordedTool
 from async_agent_ros.record.runs import RecordedCall
 from async_agent_ros.record.whatif import choose, kernel_parameters
-from async_agent_ros.tools.sdk import Progress, ToolCancelled, ToolContext, ToolError
+from async_agent_ros.tools.context import Progress, ToolCancelled, ToolContext, ToolError
 
 
 def recorded(status='succeeded', **fields):

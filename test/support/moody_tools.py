@@ -3,7 +3,8 @@ import asyncio
 import random
 import sys
 
-from async_agent_ros.tools.sdk import tool, ToolContext, ToolError
+from async_agent_ros.tools.context import ToolContext, ToolError
+from async_agent_ros.tools.sdk import tool
 from async_agent_ros.tools.server import ToolServer
 
 

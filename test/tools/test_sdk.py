@@ -8,12 +8,13 @@ from typing import Annotated, Dict, Generator, List, Literal, Optional
 import pydantic
 import pytest
 
+from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.core.words import Effect
 from async_agent_ros.tools import (Progress, tool, ToolCancelled, ToolContext,
                                    ToolDefinitionError)
+from async_agent_ros.tools.context import InvalidArguments
 from async_agent_ros.tools.docstrings import parse_docstring
 from async_agent_ros.tools.schemas import tidy_schema
-from async_agent_ros.tools.sdk import InvalidArguments
 
 
 class Colour(enum.Enum):
@@ -67,6 +68,17 @@ def test_schema_of_a_typed_function():
     assert '$ref' not in json.dumps(schema) and 'title' not in json.dumps(schema)
     assert spec.result_schema['type'] == 'object'
     assert spec.check_arguments({'what': 'door', 'colour': 'red'}) is None
+
+
+def test_options_stand_in_the_spec():
+    @tool(effect='read_only', wait_for_final=True, resources=['line'], when_busy='refuse',
+          max_per_minute=3)
+    def search(words: str) -> list:
+        """Ask a stranger."""
+        return [words]
+    assert search.spec.wait_for_final and not paint.spec.wait_for_final
+    assert search.spec.resources == ('line',) and search.spec.max_per_minute == 3.0
+    assert ToolSpec.from_json(search.spec.to_json()) == search.spec
 
 
 def test_arguments_are_converted_and_the_function_stays_callable():

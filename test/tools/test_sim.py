@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import pytest
 import yaml
 
-from async_agent_ros.tools.sdk import ToolCancelled, ToolContext, ToolError
+from async_agent_ros.tools.context import ToolCancelled, ToolContext, ToolError
 from async_agent_ros.tools.sim.map import load_map, MapError, parse_map
 from async_agent_ros.tools.sim.simulation import Simulation
 from async_agent_ros.tools.sim.tools import build_tools

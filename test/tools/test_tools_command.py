@@ -40,6 +40,11 @@ def test_list_and_describe(server):
     assert 'echo' in done.stdout and 'read_only' in done.stdout and '/agent/handy' in done.stdout
     done = run('describe', 'work')
     assert '/agent/handy/work' in done.stdout and '"seconds"' in done.stdout
+    assert 'waits until' not in done.stdout
+    done = run('describe', 'search')
+    assert 'waits until the person has finished' in done.stdout
+    assert 'holds       line; when busy: queue' in done.stdout
+    assert 'at most     30 a minute' in done.stdout
 
 
 def test_call_by_hand(server):

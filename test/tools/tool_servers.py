@@ -43,6 +43,12 @@ def no_json() -> object:
     return threading.Lock()
 
 
+@tool(effect='read_only', wait_for_final=True, max_per_minute=30, resources=['line'])
+def search(words: str) -> list:
+    """Look something up at a stranger's."""
+    return [words]
+
+
 @tool(effect='read_only')
 def count_me(context: ToolContext) -> int:
     """Count the runs."""
@@ -83,7 +89,7 @@ def stubborn(seconds: float) -> str:
     return 'did it anyway'
 
 
-TOOLS = [echo, fail, crash, leave, no_json, count_me, steps, work, nap, stubborn]
+TOOLS = [echo, fail, crash, leave, no_json, search, count_me, steps, work, nap, stubborn]
 
 if __name__ == '__main__':
     ToolServer(sys.argv[1], TOOLS).spin()

@@ -17,7 +17,7 @@ from async_agent_ros.tools.bridge.feedback import FeedbackText
 from async_agent_ros.tools.bridge.handover import call_in
 from async_agent_ros.tools.bridge.tool import BridgedTool, reason_in
 from async_agent_ros.tools.msgs import SERVICES
-from async_agent_ros.tools.sdk import ToolCancelled, ToolContext, ToolError
+from async_agent_ros.tools.context import ToolCancelled, ToolContext, ToolError
 
 SERVER_WAIT_S = 3.0
 """Patience with an action server that is not there when the call begins."""

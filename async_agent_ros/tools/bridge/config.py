@@ -35,7 +35,7 @@ class Entry:
     effect: Effect = Effect.STATE_CHANGING
     timeout_s: float = 0.0
     options: Mapping[str, Any] = field(default_factory=dict)
-    """motion, resources, when_busy, max_per_minute, duplicates, cancel_on_barge_in."""
+    """Those of any tool: motion, resources, …; the keys are those of _OPTIONS."""
     examples: Tuple[Mapping[str, Any], ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
     result: Mapping[str, Any] = field(default_factory=dict)
@@ -104,7 +104,7 @@ _QOS = {'reliability': ('reliable', 'best_effort'), 'durability': ('volatile', '
         'depth': int}
 _OPTIONS = {'motion': bool, 'resources': list, 'when_busy': tuple(str(b) for b in Busy),
             'max_per_minute': float, 'duplicates': tuple(str(d) for d in Duplicates),
-            'cancel_on_barge_in': bool}
+            'cancel_on_barge_in': bool, 'wait_for_final': bool}
 _RESULT = {'only': list, 'hidden': list, 'longest': int, 'raw': list}
 _FEEDBACK = {'text': str, 'fraction': str, 'percent': str}
 _TOP = {'name': str, 'description': str, 'type': str, 'mode': MODES,

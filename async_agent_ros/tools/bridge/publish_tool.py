@@ -10,7 +10,7 @@ from async_agent_ros.tools.bridge.options import OptionError
 from async_agent_ros.tools.bridge.quality import key, QUIET_PUBLISHER, to_publish
 from async_agent_ros.tools.bridge.tool import BridgedTool
 from async_agent_ros.tools.bridge.values import FieldError
-from async_agent_ros.tools.sdk import InvalidArguments, ToolCancelled, ToolError
+from async_agent_ros.tools.context import InvalidArguments, ToolCancelled, ToolError
 
 WAIT_S = 3.0
 RATE_HZ = 10.0

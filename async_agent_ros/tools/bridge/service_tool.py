@@ -5,7 +5,7 @@ import time
 from async_agent_ros.core.words import Error
 from async_agent_ros.tools.bridge.tool import BridgedTool, reason_in
 from async_agent_ros.tools.msgs import SERVICES
-from async_agent_ros.tools.sdk import ToolCancelled, ToolError
+from async_agent_ros.tools.context import ToolCancelled, ToolError
 
 SERVER_WAIT_S = 3.0
 """Patience with a service that is not there when the call begins."""

@@ -13,7 +13,8 @@ from async_agent_ros.tools.bridge.options import apply_arguments, apply_result, 
 from async_agent_ros.tools.bridge.options import raw_paths
 from async_agent_ros.tools.bridge.shapes import LONGEST, message_shape
 from async_agent_ros.tools.bridge.values import FieldError, Surroundings
-from async_agent_ros.tools.sdk import InvalidArguments, Tool, ToolCancelled, ToolContext
+from async_agent_ros.tools.context import InvalidArguments, ToolCancelled, ToolContext
+from async_agent_ros.tools.sdk import Tool
 
 TELLING = ('error_msg', 'error_message', 'error_string', 'message', 'status_message', 'text')
 """Fields of results that say why something failed, in the order in which they are looked for."""

@@ -8,7 +8,7 @@ from async_agent_ros.core.words import Error
 from async_agent_ros.tools.bridge.handover import call_in
 from async_agent_ros.tools.bridge.listener import Listener
 from async_agent_ros.tools.bridge.tool import BridgedTool
-from async_agent_ros.tools.sdk import ToolError
+from async_agent_ros.tools.context import ToolError
 
 LOOK_S = 0.2
 """Period of the looks for a publisher while a call waits."""

@@ -3,7 +3,8 @@ from typing import Dict, List, Literal
 
 from typing_extensions import TypedDict    # pydantic needs this one before Python 3.12
 
-from async_agent_ros.tools.sdk import Tool, tool, ToolCancelled, ToolContext, ToolError
+from async_agent_ros.tools.context import ToolCancelled, ToolContext, ToolError
+from async_agent_ros.tools.sdk import Tool, tool
 from async_agent_ros.tools.sim.simulation import Simulation
 from async_agent_ros.tools.sim.world import ARM_S, End, Motion, Refused
 

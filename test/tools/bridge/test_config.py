@@ -15,7 +15,7 @@ from async_agent_ros.tools.bridge.feedback import FeedbackText
 from async_agent_ros.tools.bridge.interfaces import InterfaceError
 from async_agent_ros.tools.bridge.options import OptionError
 from async_agent_ros.tools.bridge.values import Surroundings
-from async_agent_ros.tools.sdk import InvalidArguments
+from async_agent_ros.tools.context import InvalidArguments
 
 NOW = Surroundings(lambda: Time(sec=7))
 
@@ -55,6 +55,7 @@ def test_everything_about_a_tool(make):
           max_per_minute: 6
           duplicates: replace
           cancel_on_barge_in: true
+          wait_for_final: true
           arguments:
             pose.x: {description: metres to the east, minimum: -5, maximum: 5}
             pose.y: {rename: north, default: 1.5}
@@ -68,6 +69,7 @@ def test_everything_about_a_tool(make):
     spec = tool.spec
     assert (spec.name, spec.description, spec.effect) == ('go', 'Drive there.', Effect.CONFIRM)
     assert spec.motion and spec.resources == ('base',) and spec.cancel_on_barge_in
+    assert spec.wait_for_final
     assert spec.when_busy == Busy.REFUSE and spec.max_per_minute == 6.0
     assert spec.arguments_schema == {
         'type': 'object', 'required': ['x'], 'additionalProperties': False, 'properties': {
