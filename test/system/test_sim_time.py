@@ -1,4 +1,4 @@
-"""Simulated time through the whole agent: what waits, waits by /clock; what is told, is told at once."""
+"""Simulated time through the whole agent: what waits, waits by /clock."""
 import json
 import threading
 
