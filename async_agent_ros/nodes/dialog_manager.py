@@ -67,6 +67,7 @@ class DialogManager(Node):
         self._index = 0
         self._turn_id = 0
         self._turn_ids = {}
+        self._latest_turn = {'last_response_s': 'none', 'last_first_token_s': 'none'}
         self._state_at_s, self._state_waits = 0.0, False
         self._open_journal(Path(ledger_dir or '~/.local/state/async_agent_ros').expanduser(),
                            resume, sync)
@@ -324,8 +325,12 @@ class DialogManager(Node):
             turn_id = self._turn_ids[effect.generation_id] = self._turn_id
         if effect.complete:
             del self._turn_ids[effect.generation_id]
-        self._metrics_pub.publish(
-            convert.metrics_to_msg(effect, turn_id, to_time(self._now())))
+        message = convert.metrics_to_msg(effect, turn_id, to_time(self._now()))
+        self._metrics_pub.publish(message)
+        for key, value in (('last_response_s', message.response_s),
+                           ('last_first_token_s', message.first_token_s)):
+            if value >= 0.0:
+                self._latest_turn[key] = f'{value:.3f}'
 
     # -- services and housekeeping ----------------------------------------------------------------
     def _on_get_ledger(self, request, response):
@@ -365,7 +370,7 @@ class DialogManager(Node):
                   'ledger entries': len(state.ledger), 'queue': len(self._queue),
                   'running calls': len(state.calls), 'tools': len(state.catalogue),
                   'tool servers': ', '.join(self._servers.alive) or 'none',
-                  'journal': str(self._journal.path)}
+                  'journal': str(self._journal.path), **self._latest_turn}
         if not state.storage_ok:
             return node_base.ERROR, self._journal.error or 'the ledger waits for the disk', values
         return node_base.OK, str(state.phase), values

@@ -43,6 +43,7 @@ class DispatcherNode(LifecycleNode):
         self._format = PromptFormat()
         self._workers: Dict[str, InstanceWorker] = {}
         self._counts = {'generations': 0, 'aborted': 0, 'failed': 0}
+        self._latest = {'last_first_token_s': 'none', 'last_tokens_per_s': 'none'}
         # Interrupts have their own group: an executor with threads never lets them wait.
         self._interrupts = self.create_subscription(
             Interrupt, 'interrupt', self._on_interrupt, qos.COMMAND,
@@ -192,6 +193,11 @@ class DispatcherNode(LifecycleNode):
     def _send_result(self, goal_handle) -> Generate.Result:
         generation = self._running.pop(bytes(goal_handle.goal_id.uuid))
         result = generation.result
+        if result.prefill_s > 0.0:
+            self._latest['last_first_token_s'] = f'{result.prefill_s:.3f}'
+        if result.decode_s > 0.0 and result.output_tokens > 1:
+            self._latest['last_tokens_per_s'] = (
+                f'{(result.output_tokens - 1) / result.decode_s:.1f}')
         if result.error_code:
             if result.error_code != Generate.Result.ERROR_STALE:
                 self._counts['failed'] += 1
@@ -237,7 +243,9 @@ class DispatcherNode(LifecycleNode):
 
     # -- diagnostics ------------------------------------------------------------------------------
     def _status(self) -> node_base.Status:
-        slot, values = self._slot, {**self._counts, 'epoch': self._epoch,
+        slot, values = self._slot, {**self._counts, **self._latest,
+                                    'unfinished generations': len(self._running),
+                                    'epoch': self._epoch,
                                     'ledger entries': self._mirror.next_seq,
                                     'running calls': len(self._calls.running)}
         if slot.engine is not None:

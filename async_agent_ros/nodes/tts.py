@@ -7,6 +7,7 @@ sink through a flag that it reads at every block, never through a queue.
 import os
 import queue
 import threading
+import time
 from dataclasses import replace
 from typing import List, Optional, Sequence
 
@@ -60,6 +61,7 @@ class TtsNode(LifecycleNode):
         self._worker: Optional[threading.Thread] = None
         self._epoch = 0
         self._counts = {'segments': 0, 'finished': 0, 'stopped': 0, 'failed': 0}
+        self._last_synthesis_ms = 'none'
         self._progress = self.create_publisher(
             SpeechProgress, 'speech_progress', qos.EVENT_ALIVE,
             qos_overriding_options=qos.OVERRIDABLE)
@@ -239,7 +241,10 @@ class TtsNode(LifecycleNode):
         self._voice.settings = replace(self._voice.settings, rate=self._value('rate'))
         resampler = Resampler(self._voice.sample_rate, playback.rate)
         factor = playback.rate / self._voice.sample_rate
-        for chunk in self._voice.synthesize(message.text):
+        begun_s = time.monotonic()
+        for number, chunk in enumerate(self._voice.synthesize(message.text)):
+            if number == 0:
+                self._last_synthesis_ms = f'{(time.monotonic() - begun_s) * 1e3:.0f}'
             pcm = resampler(chunk.pcm)
             marks = [(int(sample * factor), chars) for sample, chars in chunk.marks]
             if not playback.append(message.segment_id, pcm, marks):
@@ -296,7 +301,9 @@ class TtsNode(LifecycleNode):
         if isinstance(self._sink, DeviceSink) and self._sink.watch.hung_s > HUNG_S:
             self._give_up()
         values = dict(self._counts, voice=self._voice.describe() if self._voice else 'none',
-                      sinks=', '.join(self._value('sinks')))
+                      sinks=', '.join(self._value('sinks')), device=self._value('device'),
+                      last_first_sound_ms=self._last_synthesis_ms,
+                      queue=self._jobs.qsize())
         if self._playback is not None:
             values['underruns'] = self._playback.underruns
         if isinstance(self._sink, DeviceSink):
