@@ -53,6 +53,8 @@ class PromptFormat:
     """Stands before the id of a call that the model withdraws."""
     show_ids: bool = False
     """Show call ids. Small models copy old ids, which would edit old calls."""
+    show_results: bool = False
+    """Show the fields of each tool's result, for models that write calls that need calls."""
     roles: Mapping[str, str] = field(default_factory=lambda: {
         'system': 'system', 'user': 'user', 'assistant': 'assistant',
         'notification': 'notification'})

@@ -115,7 +115,7 @@ class Renderer:
         for value in _list(data.get('added')):
             try:
                 spec = ToolSpec.from_json(value)
-                tool_line(spec)
+                tool_line(spec, self.format.show_results)
             except (TypeError, ValueError, KeyError, AttributeError):
                 continue  # a broken announcement must not cost the conversation
             if self.tools.get(spec.name) != spec and spec.name not in self.format.hidden_tools:
@@ -125,7 +125,8 @@ class Renderer:
             return
         lines = []
         if added:
-            lines += [self.format.tools_added] + [tool_line(s) for s in added]
+            lines += [self.format.tools_added] + [
+                tool_line(s, self.format.show_results) for s in added]
         if removed:
             lines.append(self.format.tools_removed.format(names=', '.join(removed)))
         if lines:
@@ -308,7 +309,8 @@ class Renderer:
         specs = self.shown_tools
         lines = ['\n'.join(self._head_text) or settings.persona]
         lines.append(settings.rules.format(marker=settings.call_marker))
-        lines += [settings.tools_header, *map(tool_line, specs)] if specs else [settings.no_tools]
+        lines += [settings.tools_header, *(tool_line(s, settings.show_results) for s in specs)] \
+            if specs else [settings.no_tools]
         text = self._message('system', escape('\n'.join(lines)), self._first_ns or 0)
         examples: List[Tuple[str, str]] = []
         for role, content in example_messages(settings, specs):
