@@ -1,6 +1,6 @@
 """Generations and their speech: request, release of text, end, and what was heard of it."""
-from async_agent_ros.core import calls, effects, instances, turns
-from async_agent_ros.core.ledger import MAIN
+from async_agent_ros.core import calls, effects, instances, speculation, turns
+from async_agent_ros.core.ledger import DRAFT, MAIN
 from async_agent_ros.core.state import Answer, Cut, KernelState, Segment, Stretch, Waiting
 from async_agent_ros.core.words import Error, Kind, Scope, Status
 
@@ -8,13 +8,16 @@ MOST_DOUBLINGS = 5
 
 
 # -- start ----------------------------------------------------------------------------------------
+def may_start(s: KernelState) -> bool:
+    """Tell whether something waits for an answer and nothing forbids one."""
+    return bool(s.running and s.waiting and s.active is None and not s.cut and not s.paused
+                and not s.retrying and not s.person_has_floor)
+
+
 def start_if_due(s: KernelState) -> None:
     """Ask for one generation that answers all that waits, when nothing forbids it."""
-    if (not s.running or not s.waiting or s.active is not None or s.cut or s.paused or s.retrying
-            or s.person_has_floor):
-        return
-    if not any(w.is_person for w in s.waiting) and (
-            s.grouping or instances.waits(s, MAIN, s.waiting)):
+    if not may_start(s) or (not any(w.is_person for w in s.waiting) and (
+            s.grouping or instances.waits(s, MAIN, s.waiting))):
         return
     waiting, s.waiting = tuple(s.waiting), []
     answer = Answer(s.next_generation, s.epoch, s.ledger.next_seq, s.now_ns, waiting)
@@ -24,12 +27,20 @@ def start_if_due(s: KernelState) -> None:
         speak_line(s, s.settings.chain_line)
         return
     s.next_generation += 1
+    begin(s, answer)
+    s.emit(effects.Generate(answer.generation_id, s.epoch, answer.context_seq, MAIN))
+
+
+def begin(s: KernelState, answer: Answer) -> None:
+    """Give an answer the floor of the conversation; its generation may have begun before."""
     s.active = answer.generation_id
     s.answers[answer.generation_id] = answer
     latest = main_trigger(answer)
     answer.stamps_ns = {'trigger': latest.stamp_ns, 'speech_end': latest.speech_end_ns,
                         'declared': latest.declared_ns, 'requested': s.now_ns}
-    s.emit(effects.Generate(answer.generation_id, s.epoch, answer.context_seq, MAIN))
+    speculation.answered_by(s, answer)
+    if s.stream is not None and latest.trigger == 'speech':
+        s.stream.answer = answer.generation_id
     if latest.is_person and s.settings.filler_after_s > 0.0 and s.settings.filler_lines:
         s.set_timer('filler', s.settings.filler_after_s)
 
@@ -59,7 +70,7 @@ def current(s: KernelState, event) -> Answer:
     answer = s.answers.get(event.generation_id)
     # Words of the person end what is said to him, not what helpers think.
     if answer is None or not answer.generating or (
-            answer.instance == MAIN and event.epoch < s.epoch):
+            answer.instance in (MAIN, DRAFT) and event.epoch < s.epoch):
         s.ignore('stale generation', str(event.generation_id), f'epoch {event.epoch}')
         return None
     return answer
@@ -147,9 +158,9 @@ def on_generation_ended(s: KernelState, event) -> None:
         instances.on_generation_ended(s, answer)
     answer.generating = False
     flush(s, answer)
-    answer.counts = {'prompt_tokens': event.prompt_tokens, 'cached_tokens': event.cached_tokens,
-                     'output_tokens': event.output_tokens, 'decode_s': event.decode_s,
-                     'calls': answer.calls}
+    answer.counts.update(
+        prompt_tokens=event.prompt_tokens, cached_tokens=event.cached_tokens,
+        output_tokens=event.output_tokens, decode_s=event.decode_s, calls=answer.calls)
     answer.finish = {'finish_reason': event.finish_reason, 'error_code': event.error_code,
                      'error_msg': event.error_msg, 'output_tokens': event.output_tokens}
     if event.error_code == Error.NONE and event.finish_reason in ('stop', 'length'):
@@ -157,6 +168,9 @@ def on_generation_ended(s: KernelState, event) -> None:
         if not answer.has_text and not answer.calls and any(w.is_person for w in answer.waiting):
             reject(s, answer, 'you wrote nothing: answer the person', '')
         calls.commit_pending(s, answer)
+        if s.stream is not None and s.stream.answer == answer.generation_id:
+            speculation.keep(s)
+        speculation.passed_commit_point(s, answer)
         return
     calls.retract_pending(s, answer.generation_id, 'the generation failed')
     fail(s, answer, event)
@@ -241,8 +255,10 @@ def end(s: KernelState, answer: Answer, status: Status) -> None:
 
 def measure(s: KernelState, answer: Answer, *, complete=False, interrupted=False) -> None:
     """Report the latencies of an answer."""
-    s.emit(effects.TurnMeasured(answer.generation_id, main_trigger(answer).trigger, complete,
-                                interrupted, dict(answer.stamps_ns), dict(answer.counts)))
+    answer.counts.update(speculation.counts(s, answer))
+    s.emit(effects.TurnMeasured(
+        answer.generation_id, main_trigger(answer).trigger, complete, interrupted,
+        dict(answer.stamps_ns), dict(answer.counts), tuple(sorted(s.guessed_badly))))
 
 
 def main_trigger(answer: Answer) -> Waiting:

@@ -1,8 +1,9 @@
 """The life of a call: proposal, commit gate, execution, cancellation, exactly one end."""
-from typing import Any
+from typing import Any, FrozenSet
 
 from async_agent_ros.core import answers, built_in, effects, instances, operands, schedule
-from async_agent_ros.core import turns
+from async_agent_ros.core import speculation, turns
+from async_agent_ros.core.ledger import DRAFT
 from async_agent_ros.core.state import Answer, Call, KernelState, NS_PER_S
 from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.core.words import Duplicates, Effect, Error, Kind, Phase, Scope, Status
@@ -38,13 +39,16 @@ def on_call_generated(s: KernelState, event) -> None:
         known = ', '.join(n for n in sorted([*s.catalogue, *built_in.TOOLS])
                           if instances.may_call(s, call.instance, n)) or 'none'
         finish(s, call, Status.FAILED, Error.UNKNOWN_TOOL,
-               f'there is no tool {event.name!r}; the tools are: {known}')
+               f'there is no tool {event.name!r}; the tools are: {known}', quiet=answer.partial)
         return
     call.resolved = not any(operands.find(arguments))
     problem = (spec.check_arguments(arguments) if call.resolved
                else schedule.problem_of(s, call))
     if problem:
-        finish(s, call, Status.FAILED, Error.INVALID_ARGUMENTS, problem)
+        finish(s, call, Status.FAILED, Error.INVALID_ARGUMENTS, problem, quiet=answer.partial)
+    elif answer.partial:
+        if speculation.may_run_early(s, spec):
+            schedule.clear(s, call)
     elif not s.storage_ok and spec.effect != Effect.READ_ONLY:
         finish(s, call, Status.FAILED, Error.LEDGER_UNAVAILABLE,
                'the ledger cannot be written to disk, so nothing may change the world')
@@ -64,7 +68,7 @@ def duplicate(s: KernelState, call: Call) -> bool:
     """Apply the duplicate policy; tell whether the call ended by it."""
     policy = call.spec.duplicate_policy
     twin = next((c for c in s.calls.values() if c is not call and c.canonical == call.canonical
-                 and c.phase != Phase.CANCELLING), None)
+                 and c.phase != Phase.CANCELLING and c.instance != DRAFT), None)
     if twin is None or policy == Duplicates.ALLOW:
         return False
     if policy == Duplicates.REPLACE:
@@ -84,14 +88,23 @@ def duplicate(s: KernelState, call: Call) -> bool:
 def commit_pending(s: KernelState, answer: Answer) -> None:
     """Pass the commit point of a generation: the words were final, the model has finished."""
     silent = not answer.has_text and any(w.is_person for w in answer.waiting)
+    proposed = proposals(s, answer.generation_id)
     for call in list(s.calls.values()):
-        if call.generation_id != answer.generation_id or call.call_id not in s.calls:
+        if call.generation_id not in proposed or call.call_id not in s.calls:
             continue
         if call.built_in and call.executing:
             accept_built_in(s, call, silent)
         elif call.phase == Phase.PENDING and not call.joins:
             call.silent = silent and call.spec.effect != Effect.READ_ONLY
-            schedule.clear(s, call)
+            if call.generation_id == answer.generation_id or not duplicate(s, call):
+                schedule.clear(s, call)
+
+
+def proposals(s: KernelState, generation_id: int) -> FrozenSet[int]:
+    """Return the generations whose calls pass the commit point with this one's."""
+    if s.stream is not None and s.stream.answer == generation_id:
+        return frozenset({generation_id, *s.stream.generations})
+    return frozenset({generation_id})
 
 
 def accept_built_in(s: KernelState, call: Call, silent: bool) -> None:
@@ -153,6 +166,10 @@ def commit(s: KernelState, call: Call) -> None:
                      generation_id=call.generation_id, instance=call.instance)
     call.commit_seq, call.committed_ns, call.phase = entry.seq, s.now_ns, Phase.COMMITTED
     call.text = ''
+    planned = s.plan.calls.get(call.call_id) if s.plan else None
+    if planned is not None and not planned.early and (
+            call.instance == DRAFT or (s.stream and not s.stream.answer)):
+        s.plan.started(planned, call.arguments, s.now_ns)
     if call.spec.max_per_minute > 0.0:
         s.executions.setdefault(call.spec.name, []).append(s.now_ns)
     if call.built_in:
@@ -172,15 +189,20 @@ def on_call_removed(s: KernelState, event) -> None:
     if call is None:
         s.ignore('removal of an unknown or ended call', event.call_id)
         return
-    cancel(s, call, 'removed by the model')
+    cancel(s, call, 'removed by the model', generation_id=event.generation_id)
 
 
-def cancel(s: KernelState, call: Call, reason: str) -> None:
-    """Retract a call that has not run; ask a running one to stop. Idempotent."""
+def cancel(s: KernelState, call: Call, reason: str, *, generation_id: int = 0) -> None:
+    """
+    Retract a call that has not run; ask a running one to stop. Idempotent.
+
+    `generation_id`: the generation that withdrew it in so many words.
+    """
     if call.cancel_asked:
         return
     entry = s.append(Kind.RETRACT, {'reason': reason}, call_id=call.call_id,
-                     about_seq=call.call_seq, instance=call.instance)
+                     about_seq=call.call_seq, instance=call.instance,
+                     generation_id=generation_id)
     if call.built_in and call.executing:
         built_in.stop(s, call, reason)
         return
@@ -204,9 +226,12 @@ def on_cancel_requested(s: KernelState, event) -> None:
 
 def retract_pending(s: KernelState, generation_id: int, reason: str) -> None:
     """Withdraw what an aborted generation proposed and never committed."""
+    proposed = proposals(s, generation_id)
     for call in list(s.calls.values()):
-        if call.generation_id == generation_id and call.phase == Phase.PENDING:
+        if call.generation_id in proposed and call.phase == Phase.PENDING:
             cancel(s, call, reason)
+    if generation_id in proposed and len(proposed) > 1:
+        s.stream = None
 
 
 def stopped_by_word(s: KernelState, call: Call) -> bool:
@@ -274,8 +299,13 @@ def on_call_ended(s: KernelState, event) -> None:
 
 
 def finish(s: KernelState, call: Call, status: Status, error_code: int = Error.NONE,
-           error_msg: str = '', result: Any = None, *, quiet: bool = False) -> None:
-    """Write the one terminal record of a call; unless quiet, it is owed to the person."""
+           error_msg: str = '', result: Any = None, *, quiet: bool = False,
+           taken_from: str = '') -> None:
+    """
+    Write the one terminal record of a call; unless quiet, it is owed to the person.
+
+    `taken_from`: the early call whose result it is.
+    """
     del s.calls[call.call_id]
     s.ended_calls[call.call_id] = str(status)
     s.call_ended = True
@@ -284,17 +314,26 @@ def finish(s: KernelState, call: Call, status: Status, error_code: int = Error.N
     s.waiting = [w for w in s.waiting if not (
         w.trigger == 'accepted' and s.ledger[w.seq].call_id == call.call_id)]
     since_ns = call.committed_ns or call.since_ns
+    content = {'error_code': error_code, 'error_msg': error_msg, 'result': result,
+               'elapsed_s': round((s.now_ns - since_ns) / NS_PER_S, 3)}
+    if taken_from:
+        content['taken_from'] = taken_from
     entry = s.append(
-        Kind.RESULT, {'error_code': error_code, 'error_msg': error_msg, 'result': result,
-                      'elapsed_s': round((s.now_ns - since_ns) / NS_PER_S, 3)},
-        call_id=call.call_id, name=s.ledger[call.call_seq].name, about_seq=call.call_seq,
-        status=str(status), generation_id=0, instance=call.instance)
+        Kind.RESULT, content, call_id=call.call_id, name=s.ledger[call.call_seq].name,
+        about_seq=call.call_seq, status=str(status), generation_id=0, instance=call.instance)
     s.result_seqs[call.call_id] = entry.seq
     if not quiet:
         turns.wait(s, entry.seq, 'result', call.depth + 1, call.turns, instance=call.instance)
     for call_id in call.joined:
-        if call_id in s.calls:
+        if call_id not in s.calls:
+            continue
+        if call.instance != DRAFT:
             finish(s, s.calls[call_id], status, error_code, error_msg, result, quiet=quiet)
+        elif status == Status.SUCCEEDED:
+            finish(s, s.calls[call_id], status, result=result, taken_from=call.call_id)
+        else:
+            # An early read that failed proves nothing: the turn's own call is made now.
+            s.calls[call_id].joins = ''
 
 
 def on_find_timer(s: KernelState, call_id: str) -> None:

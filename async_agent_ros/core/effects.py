@@ -26,11 +26,15 @@ class Generate(Effect):
     epoch: int
     context_seq: int
     instance: str
+    speculative: bool = False
+    """It yields to everything else."""
+    assumed: Tuple[Entry, ...] = ()
+    """Entries to follow in the prompt, as the ledger may come to hold them."""
 
 
 @dataclass(frozen=True)
 class AbortGeneration(Effect):
-    """End the generation of a helper that is not needed any more; nobody waits for its end."""
+    """End a generation that is not needed any more."""
 
     generation_id: int
 
@@ -54,6 +58,14 @@ class Say(Effect):
     epoch: int
     text: str
     interruptible: bool = True
+
+
+@dataclass(frozen=True)
+class Prepare(Effect):
+    """Have the sound of a text ready, if nothing else is to do: it may be said soon."""
+
+    epoch: int
+    text: str
 
 
 @dataclass(frozen=True)
@@ -129,7 +141,9 @@ class TurnMeasured(Effect):
     stamps_ns: Mapping[str, int] = field(default_factory=dict)
     """speech_end, declared, trigger, requested, first_token, first_sentence, first_audio."""
     counts: Mapping[str, float] = field(default_factory=dict)
-    """prompt_tokens, cached_tokens, output_tokens, decode_s, calls."""
+    """prompt_tokens, cached_tokens, output_tokens, decode_s, calls; Plan.counts(), early."""
+    speculation_paused: Tuple[str, ...] = ()
+    """Tools whose guesses were wrong too often."""
 
 
 @dataclass(frozen=True)

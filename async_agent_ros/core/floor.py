@@ -1,7 +1,8 @@
 """Who has the floor: the person's sound and words, and what they do to the agent's speech."""
-from async_agent_ros.core import answers, calls, effects, phrases, turns
-from async_agent_ros.core.state import KernelState, Words
-from async_agent_ros.core.words import Kind, Phase, Scope
+from async_agent_ros.core import answers, calls, drafts, effects, phrases, speculation, stream
+from async_agent_ros.core import turns
+from async_agent_ros.core.state import Assumption, KernelState, Words
+from async_agent_ros.core.words import Kind, Phase, Scope, Speculation
 
 
 def agent_is_busy(s: KernelState) -> bool:
@@ -50,6 +51,7 @@ def give_up(s: KernelState, utterance_id: str) -> None:
     """Wait no longer for a transcript; should it come, it counts like typed text."""
     s.awaited.pop(utterance_id, None)
     s.clear_timer(f'transcript:{utterance_id}')
+    forget(s, utterance_id, 'no final transcript came')
 
 
 def on_transcript_timer(s: KernelState, utterance_id: str) -> None:
@@ -72,7 +74,9 @@ def on_peer_changed(s: KernelState, event) -> None:
             s.clear_timer('retry')
         return
     if event.peer == 'asr':
-        s.speaking.clear()
+        for utterance_id in list(s.speaking):
+            del s.speaking[utterance_id]
+            forget(s, utterance_id, 'asr vanished')
         for utterance_id in list(s.awaited):
             give_up(s, utterance_id)
         resume(s, 'asr vanished')
@@ -83,6 +87,8 @@ def on_peer_changed(s: KernelState, event) -> None:
             s.cut.segments.clear()
             answers.close_cut(s)
     elif event.peer == 'dispatcher':
+        drafts.drop(s, 'the dispatcher died')
+        s.dropped.clear()
         calls.lose_all(s, 'the dispatcher died; the action may still run')
         answers.lose_all(s)
 
@@ -93,6 +99,7 @@ def on_transcript(s: KernelState, event) -> None:
     if not event.final:
         if (s.paused or s.segments) and phrases.stops_speech(event.text, s.settings):
             answers.interrupt(s, 'barge-in', scope_of(s, event.text))
+        assume(s, event)
         return
     s.speaking.pop(event.utterance_id, None)
     true_end_ns, declared_ns = s.awaited.pop(event.utterance_id, (0, 0))
@@ -101,10 +108,35 @@ def on_transcript(s: KernelState, event) -> None:
     if phrases.is_backchannel(text, s.settings) and (not text or leaves_floor(s)):
         if text:
             s.append(Kind.NOTIFICATION, {'text': text}, name='backchannel')
+        forget(s, event.utterance_id, 'it was no utterance')
         if not s.person_has_floor:
             resume(s, 'backchannel' if text else 'no words')
         return
+    stream.close(s)
     take(s, Words(text, 'speech', s.now_ns, true_end_ns, declared_ns), 'barge-in')
+
+
+def assume(s: KernelState, event) -> None:
+    """Work ahead on the words that no longer change, where the settings ask for it."""
+    how = speculation.mode(s)
+    text = event.text[:event.stable_chars].strip()
+    words = tuple(phrases.words(text))
+    if (how is Speculation.OFF or confirming(s) or len(words) < s.settings.speculation_min_words
+            or phrases.is_backchannel(text, s.settings) or phrases.is_stop(text, s.settings)):
+        return
+    if event.utterance_id not in s.speaking and event.utterance_id not in s.awaited:
+        s.ignore('words of an utterance that is over', event.utterance_id)
+        return
+    whole = event.stable_chars >= len(event.text.rstrip())
+    ahead = drafts if how is Speculation.REVISE else stream
+    ahead.on_partial(s, Assumption(event.utterance_id, text, words, whole))
+
+
+def forget(s: KernelState, utterance_id: str, reason: str) -> None:
+    """End what was begun on words that are not going to be final."""
+    if s.plan is not None and s.plan.utterance_id == utterance_id and not s.plan.generation_id:
+        drafts.abandon(s, reason)
+        stream.abandon(s, reason)
 
 
 def leaves_floor(s: KernelState) -> bool:
@@ -143,7 +175,8 @@ def accept_deferred(s: KernelState) -> None:
     while s.deferred and not s.cut:
         words = s.deferred.pop(0)
         s.retrying = False
-        entry = s.append(Kind.USER, words.text, name=words.source)
+        first_seq = s.stream.first_seq if s.stream and words.source == 'speech' else -1
+        entry = s.append(Kind.USER, words.text, name=words.source, about_seq=first_seq)
         turn = s.turns.get(words.request_id)
         if turn:
             turn.first_seq = entry.seq

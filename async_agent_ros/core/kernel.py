@@ -7,11 +7,11 @@ deterministic and does no I/O; time comes with the events.
 """
 from typing import Callable, Dict, List, Mapping, Type
 
-from async_agent_ros.core import answers, built_in, calls, catalogue, effects, events, floor
-from async_agent_ros.core import instances, schedule, session, turns
-from async_agent_ros.core.ledger import Ledger
+from async_agent_ros.core import answers, built_in, calls, catalogue, drafts, effects, events
+from async_agent_ros.core import floor, instances, schedule, session, speculation, stream, turns
+from async_agent_ros.core.ledger import DRAFT, Ledger
 from async_agent_ros.core.state import KernelState
-from async_agent_ros.core.words import State
+from async_agent_ros.core.words import Speculation, State
 
 Handler = Callable[[KernelState, events.Event], None]
 
@@ -39,8 +39,27 @@ def on_timer(s: KernelState, event: events.TimerFired) -> None:
         s.retrying = False
     elif kind == 'cut' and s.cut:
         answers.close_cut(s)
+    elif kind == 'plan':
+        speculation.close_plan(s)
+    elif kind == 'speculate':
+        pass    # a draft had to wait its time: what is due is begun behind every event
     else:
         s.ignore('timer without a purpose', event.timer_id)
+
+
+def _output(handler: Handler) -> Handler:
+    """Let drafts and reactions to partial words have what is theirs of a model's output."""
+    def handle(s: KernelState, event: events.Event) -> None:
+        answer = s.answers.get(event.generation_id)
+        if answer is None:
+            if isinstance(event, events.GenerationEnded) and drafts.on_late_end(s, event):
+                return
+        elif answer.instance == DRAFT or answer.partial:
+            if answers.current(s, event):
+                (drafts if answer.instance == DRAFT else stream).on_output(s, answer, event)
+            return
+        handler(s, event)
+    return handle
 
 
 def _always(handler: Handler) -> Mapping[State, Handler]:
@@ -57,12 +76,12 @@ TABLE: Dict[Type[events.Event], Mapping[State, Handler]] = {
     events.SpeechStopped: _always(floor.on_speech_stopped),
     events.TranscriptUpdated: _always(floor.on_transcript),
     events.UserText: _always(floor.on_user_text),
-    events.FirstToken: _always(answers.on_first_token),
-    events.TextGenerated: _always(answers.on_text),
-    events.CallGenerated: _always(calls.on_call_generated),
-    events.CallRemoved: _always(calls.on_call_removed),
-    events.OutputRejected: _always(answers.on_rejected),
-    events.GenerationEnded: _always(answers.on_generation_ended),
+    events.FirstToken: _always(_output(answers.on_first_token)),
+    events.TextGenerated: _always(_output(answers.on_text)),
+    events.CallGenerated: _always(_output(calls.on_call_generated)),
+    events.CallRemoved: _always(_output(calls.on_call_removed)),
+    events.OutputRejected: _always(_output(answers.on_rejected)),
+    events.GenerationEnded: _always(_output(answers.on_generation_ended)),
     events.SpeechProgressed: _always(answers.on_speech_progress),
     events.ToolsAnnounced: _always(catalogue.on_tools_announced),
     events.ToolServerLost: _always(catalogue.on_tool_server_lost),
@@ -109,12 +128,19 @@ class Kernel:
         while True:
             answers.end_finished(s)
             instances.end_finished(s)
-            if not s.call_ended:
+            if s.call_ended:
+                built_in.end_waits(s)
+                speculation.on_calls_ended(s)
+                schedule.advance_waiting(s)
+            elif not (answers.may_start(s) and drafts.adopt(s)):
                 break
-            built_in.end_waits(s)
-            schedule.advance_waiting(s)
+        if s.draft and (s.draft.epoch != s.epoch or s.draft.context_seq < 0
+                        or s.active is not None or answers.may_start(s)):
+            drafts.drop(s, 'the conversation went on without it')
         instances.start_due(s)
         answers.start_if_due(s)
+        drafts.advance(s)
+        (stream if speculation.mode(s) is Speculation.STREAM else drafts).start_if_due(s)
         turns.end_finished(s)
 
 

@@ -6,6 +6,8 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 from async_agent_ros.core.words import Kind
 
 MAIN = 'main'
+DRAFT = 'draft'
+"""The instance of what is done about words that are not final."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """When a call that is past its gate may start: its operands, the rate, what others hold."""
 from typing import List
 
-from async_agent_ros.core import calls, operands
+from async_agent_ros.core import calls, operands, speculation
+from async_agent_ros.core.ledger import DRAFT
 from async_agent_ros.core.state import Call, KernelState, NS_PER_S
 from async_agent_ros.core.words import Busy, Effect, Error, Kind, Phase, Status
 
@@ -25,6 +26,8 @@ def advance_waiting(s: KernelState) -> None:
 
 def advance(s: KernelState, call: Call) -> None:
     """Bring a cleared call as far as it gets: operands, the person's yes, rate, resources."""
+    if call.joins:
+        return
     if not call.resolved:
         missing = [o for o in operands.find(call.arguments) if o.call_id in s.calls]
         if missing:
@@ -36,7 +39,7 @@ def advance(s: KernelState, call: Call) -> None:
     if call.spec.effect == Effect.CONFIRM and not call.confirmed:
         calls.ask(s, call)
         return
-    if over_rate(s, call):
+    if speculation.take(s, call) or over_rate(s, call):
         return
     holders = holding(s, call)
     if holders:
@@ -151,10 +154,13 @@ def holding(s: KernelState, call: Call) -> List[Call]:
 
 def give_way(s: KernelState, call: Call, holders: List[Call]) -> None:
     """Apply the call's policy for resources that others hold."""
+    for other in [c for c in holders if c.instance == DRAFT]:
+        calls.cancel(s, other, f'{call.call_id} needs what it holds')
+        holders = [c for c in holders if c is not other or c.call_id in s.calls]
     names = ', '.join(sorted(set(call.spec.resources)
                              & {r for c in holders for r in c.spec.resources}))
     who = ', '.join(describe(c) for c in holders)
-    if call.spec.when_busy == Busy.REFUSE:
+    if call.spec.when_busy == Busy.REFUSE and any(c.instance != DRAFT for c in holders):
         calls.finish(s, call, Status.FAILED, Error.BUSY,
                      f'{who} holds {names}; wait for its end or cancel it first')
         return

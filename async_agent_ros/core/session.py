@@ -1,8 +1,8 @@
 """Begin, resume and end of a session; what survives in the ledger and what is lost."""
 from typing import Dict, List, Tuple
 
-from async_agent_ros.core import built_in, calls, catalogue, effects, instances, turns
-from async_agent_ros.core.ledger import Entry, Ledger, MAIN
+from async_agent_ros.core import built_in, calls, catalogue, drafts, effects, instances, turns
+from async_agent_ros.core.ledger import DRAFT, Entry, Ledger, MAIN
 from async_agent_ros.core.settings import Settings
 from async_agent_ros.core.state import Call, Instance, KernelState, Waiting
 from async_agent_ros.core.tools import ToolSpec
@@ -38,6 +38,7 @@ def on_stopping(s: KernelState, event) -> None:
         calls.cancel(s, call, 'the agent stops')
         if executing and call.call_id in s.calls:
             calls.lose(s, call, 'the agent stopped before the call ended; it was asked to cancel')
+    drafts.abandon(s, 'the agent stops')
     for answer in list(s.answers.values()):
         s.append(Kind.END, {'finish_reason': 'shutdown', 'context_seq': answer.context_seq},
                  status=str(Status.CANCELLED), generation_id=answer.generation_id,
@@ -86,7 +87,10 @@ def recover(s: KernelState) -> None:
     for call in open_calls:
         if call.call_id not in s.calls:
             continue
-        if call.commit_seq < 0:
+        if call.instance == DRAFT:
+            s.emit(effects.CancelCall(call.call_id, call.commit_seq))
+            calls.finish(s, call, Status.LOST, Error.LOST, 'the manager was restarted')
+        elif call.commit_seq < 0:
             give_up(s, call)
         elif call.spec is built_in.SET_TIMER:
             built_in.arm(s, call)

@@ -45,6 +45,22 @@ class Settings:
     """At most one progress entry per call in this time."""
     result_group_s: float = 0.1
     """After a result: wait for others that end at the same time, and tell them together."""
+    speculation: str = 'off'
+    """'off', 'revise' or 'stream', see core.words.Speculation."""
+    speculation_min_words: int = 2
+    """Words of a partial transcript before anything is assumed."""
+    speculation_drafts: int = 8
+    """Generations on assumed words per utterance, at most."""
+    speculation_per_s: float = 3.0
+    """Generations on assumed words per second, at most."""
+    speculation_calls: int = 4
+    """Reads executed early per tool and utterance, at most; 0: plan early, execute nothing."""
+    speculation_keep_s: float = 10.0
+    """After the final words: how long the turn may use what was read early."""
+    speculation_min_hit_rate: float = 0.3
+    """A tool whose early reads are used less often is not executed early for a while."""
+    speculation_judged: int = 10
+    """The latest guesses by which a tool is judged; with fewer it is not."""
     max_instances: int = 4
     """Helpers (forks and spawns) that may live at once."""
     max_depth: int = 2

@@ -3,7 +3,9 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Set, Tuple
 
 from async_agent_ros.core import effects
+from async_agent_ros.core.events import Event
 from async_agent_ros.core.ledger import Entry, Ledger, MAIN
+from async_agent_ros.core.plan import Plan
 from async_agent_ros.core.settings import Settings
 from async_agent_ros.core.tools import canonical_json, ToolSpec
 from async_agent_ros.core.words import Kind, Phase, State
@@ -80,6 +82,10 @@ class Answer:
     stamps_ns: Dict[str, int] = field(default_factory=dict)
     counts: Dict[str, float] = field(default_factory=dict)
     finish: Dict[str, Any] = field(default_factory=dict)
+    partial: bool = False
+    """It reacts to words that are not final; nothing of it is said."""
+    outputs: List[Event] = field(default_factory=list)
+    """What a draft has written so far."""
 
     @property
     def depth(self) -> int:
@@ -164,6 +170,47 @@ class Instance:
     waiting: List[Waiting] = field(default_factory=list)
     steps: int = 0
     report: str = ''
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """What the person seems to say."""
+
+    utterance_id: str
+    text: str
+    words: Tuple[str, ...]
+    whole: bool = False
+    """Nothing more is being said: this may be all."""
+
+
+@dataclass
+class Draft:
+    """What the agent would do if the assumption were all that the person says."""
+
+    assumption: Assumption
+    epoch: int
+    context_seq: int
+    answers: List[int] = field(default_factory=list)
+    """Its generations; the later ones go on with the results of early calls."""
+    planned: List[str] = field(default_factory=list)
+    """Calls that the latest generation wrote."""
+    complete: bool = False
+    """There is nothing more to do before the words are final."""
+    prepared: bool = False
+
+
+@dataclass
+class Stream:
+    """An utterance that enters the context while it is spoken."""
+
+    utterance_id: str
+    first_seq: int
+    sent: str = ''
+    generations: Set[int] = field(default_factory=set)
+    ids: Dict[str, str] = field(default_factory=dict)
+    """What the model calls its calls in this utterance -> call id."""
+    answer: int = 0
+    """The generation that answers the final words, 0 before."""
 
 
 @dataclass
@@ -256,6 +303,20 @@ class KernelState:
     deferred: List[Words] = field(default_factory=list)
     """Words of the person that enter the ledger after what they cut off."""
     cut: Optional[Cut] = None
+    assumption: Optional[Assumption] = None
+    """What the next draft is to be about."""
+    draft: Optional[Draft] = None
+    drafted_ns: int = 0
+    """When the latest draft began."""
+    plan: Optional[Plan] = None
+    """Of the latest utterance."""
+    dropped: Dict[int, Plan] = field(default_factory=dict)
+    """Drafts that were aborted and whose token count is still to come."""
+    stream: Optional[Stream] = None
+    guesses: Dict[str, Tuple[bool, ...]] = field(default_factory=dict)
+    """Of each tool: which of its latest guessed reads were right."""
+    guessed_badly: Set[str] = field(default_factory=set)
+    """Tools that are not executed early for now."""
     retrying: bool = False
     failures: int = 0
     """Generations in a row that no dispatcher took."""

@@ -81,6 +81,16 @@ class Busy(Word):
     REPLACE = 'replace'
 
 
+class Speculation(Word):
+    """How the agent works ahead of the person's last word."""
+
+    OFF = 'off'
+    REVISE = 'revise'
+    """Generate again on every stable extension of the words: for any model."""
+    STREAM = 'stream'
+    """Partial words enter the running context: for models trained for it."""
+
+
 class Scope(Word):
     """How far an interruption reaches, see Interrupt.msg."""
 

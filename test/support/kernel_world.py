@@ -56,6 +56,25 @@ class World:
         out = self.step(events.Started, session='s', settings=self.settings.to_json())
         return out + self.step(events.PeerChanged, peer='tts')
 
+    # -- the voice --------------------------------------------------------------------------------
+    def hear(self, text, stable=None, utterance_id='u1'):
+        """Let the person go on speaking; the first `stable` characters no longer change."""
+        if utterance_id not in self.state.speaking:
+            self.step(events.SpeechStarted, utterance_id=utterance_id)
+        return self.step(events.TranscriptUpdated, after_ms=500, utterance_id=utterance_id,
+                         text=text, stable_chars=len(text) if stable is None else stable)
+
+    def fall_silent(self, text, utterance_id='u1'):
+        """Declare the end of the utterance and give its final transcript."""
+        out = self.step(events.SpeechStopped, utterance_id=utterance_id)
+        return out + self.step(events.TranscriptUpdated, utterance_id=utterance_id, text=text,
+                               stable_chars=len(text), final=True)
+
+    def draft(self, kind, number=-1, **fields):
+        """Step an event of the draft's latest generation."""
+        return self.step(kind, generation_id=self.state.draft.answers[number],
+                         epoch=self.state.epoch, **fields)
+
     # -- shorthand --------------------------------------------------------------------------------
     def say(self, text):
         return self.step(events.UserText, text=text)

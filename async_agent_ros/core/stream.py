@@ -1,0 +1,147 @@
+"""
+Partial words in the running context (mode `stream`), for models that were trained for it.
+
+Each stable extension of what the person says becomes a message of the context, and the model
+reacts with calls, edits, removals or a pause (arXiv 2605.13360, section 4). The context only
+grows, so its KV cache stays valid. Reads run at once; everything else waits, in the phase
+`pending`, for the end of the generation that answers the final words.
+"""
+from async_agent_ros.core import answers, calls, effects, events, speculation
+from async_agent_ros.core.ledger import MAIN
+from async_agent_ros.core.plan import Standing
+from async_agent_ros.core.state import Answer, Assumption, KernelState, NS_PER_S, Stream
+from async_agent_ros.core.words import Effect, Error, Kind, Status
+
+
+def on_partial(s: KernelState, assumption: Assumption) -> None:
+    """Have the model hear the words so far."""
+    speculation.open_plan(s, assumption.utterance_id)
+    if s.stream is not None and s.stream.utterance_id != assumption.utterance_id:
+        abandon(s, 'the person said something else')
+    s.assumption = assumption
+
+
+def start_if_due(s: KernelState) -> None:
+    """Write the new words and ask for a reaction, when nothing else is to do."""
+    wanted = s.assumption
+    if (wanted is None or not s.running or s.active is not None or s.cut or s.paused or s.segments
+            or s.retrying or s.deferred or not s.person_has_floor or s.plan is None):
+        return
+    if s.plan.drafts >= s.settings.speculation_drafts:
+        return
+    due_ns = s.drafted_ns + round(NS_PER_S / max(s.settings.speculation_per_s, 0.001))
+    if s.drafted_ns and s.now_ns < due_ns:
+        s.set_timer('speculate', (due_ns - s.now_ns) / NS_PER_S)
+        return
+    s.assumption = None
+    known = s.stream.sent if s.stream else ''
+    new = wanted.text[len(known):] if wanted.text.startswith(known) else wanted.text
+    if not new.strip():
+        return
+    entry = s.append(Kind.USER, new.strip(), name='partial')
+    if s.stream is None:
+        s.stream = Stream(wanted.utterance_id, entry.seq)
+    s.stream.sent = wanted.text
+    s.drafted_ns = s.now_ns
+    s.plan.drafts += 1
+    answer = Answer(s.next_generation, s.epoch, s.ledger.next_seq, s.now_ns, partial=True)
+    s.next_generation += 1
+    s.active = answer.generation_id
+    s.answers[answer.generation_id] = answer
+    s.stream.generations.add(answer.generation_id)
+    s.emit(effects.Generate(answer.generation_id, s.epoch, answer.context_seq, MAIN, True))
+
+
+def on_output(s: KernelState, answer: Answer, event) -> None:
+    """Take calls and removals; what it says before the words are final is not said."""
+    if isinstance(event, events.CallGenerated):
+        on_call(s, event)
+    elif isinstance(event, events.CallRemoved):
+        on_removal(s, event)
+    elif isinstance(event, events.GenerationEnded):
+        end(s, answer, event)
+    elif not isinstance(event, events.FirstToken):
+        s.ignore('output before the words are final', type(event).__name__)
+
+
+def on_call(s: KernelState, event) -> None:
+    """Write a call, or put it in the place of the one that has its id."""
+    given = event.call_id or event.name
+    old = s.calls.get(s.stream.ids.get(given, ''))
+    call_id = ''
+    if event.call_id and old is not None:
+        if old.executing or old.cleared:
+            calls.cancel(s, old, 'edited')
+            retract(s, old.call_id)
+        else:
+            call_id = old.call_id    # it has not run: the new entry is about the same id
+    elif event.call_id not in s.stream.ids:
+        call_id = event.call_id
+    before = set(s.calls) | set(s.ended_calls)
+    calls.on_call_generated(s, events.CallGenerated(
+        event.stamp_ns, generation_id=event.generation_id, epoch=event.epoch, call_id=call_id,
+        name=event.name, arguments=event.arguments))
+    now = set(s.calls) | set(s.ended_calls)
+    call_id = next(iter(now - before), call_id)
+    s.stream.ids[given] = call_id
+    call = s.calls.get(call_id)
+    if call is not None and call.spec.effect is Effect.READ_ONLY and not call.built_in:
+        planned, _ = s.plan.propose(call_id, call.spec.name, call.arguments, call_id)
+        if call.executing:
+            s.plan.started(planned, call.arguments, s.now_ns)
+
+
+def on_removal(s: KernelState, event) -> None:
+    """Withdraw a call at the model's word; a result that is there already is not told."""
+    call_id = s.stream.ids.get(event.call_id, event.call_id)
+    call = s.calls.get(call_id)
+    if call is not None:
+        calls.cancel(s, call, 'removed by the model', generation_id=event.generation_id)
+    elif call_id not in s.ended_calls:
+        s.ignore('removal of an unknown call', event.call_id)
+        return
+    retract(s, call_id)
+
+
+def retract(s: KernelState, call_id: str) -> None:
+    """Take a call out of the plan; what it found is told to nobody."""
+    s.waiting = [w for w in s.waiting if s.ledger[w.seq].call_id != call_id]
+    if s.plan is not None and call_id in s.plan.calls:
+        s.plan.calls[call_id].standing = Standing.RETRACTED
+
+
+def end(s: KernelState, answer: Answer, event) -> None:
+    """End a reaction to partial words: nothing is committed by it."""
+    s.active = None
+    if event.error_code != Error.NONE:
+        s.plan.drafts = s.settings.speculation_drafts    # no more of that for this utterance
+    answer.finish = {'finish_reason': event.finish_reason, 'error_code': event.error_code,
+                     'error_msg': event.error_msg, 'output_tokens': event.output_tokens,
+                     'partial': True}
+    answers.end(s, answer, Status.FAILED if event.error_code else Status.SUCCEEDED)
+
+
+def close(s: KernelState) -> None:
+    """Make way for the generation that answers the final words."""
+    s.assumption = None
+    answer = s.answers.get(s.active)
+    if answer is None or not answer.partial:
+        return
+    s.active = None
+    s.emit(effects.AbortGeneration(answer.generation_id))
+    s.dropped[answer.generation_id] = s.plan
+    answer.finish = {'finish_reason': 'aborted', 'partial': True}
+    answers.end(s, answer, Status.CANCELLED)
+
+
+def abandon(s: KernelState, reason: str) -> None:
+    """Nothing comes of the words: withdraw what they led to."""
+    close(s)
+    stream, s.stream = s.stream, None
+    if stream is None:
+        return
+    for call in list(s.calls.values()):
+        if call.generation_id in stream.generations and call.call_id in s.calls:
+            calls.cancel(s, call, reason)
+            retract(s, call.call_id)
+    s.append(Kind.NOTIFICATION, {'text': f'nothing came of these words: {reason}'}, name='note')
