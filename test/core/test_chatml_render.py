@@ -129,7 +129,8 @@ def test_results_of_tools_are_shown_where_the_format_asks_for_them():
     finding = {'type': 'object', 'properties': {'place': {'type': 'string'}}}
     find = ToolSpec('find', 'Find it.', result_schema=finding)
     broken = ToolSpec('odd', 'Odd.', result_schema={'properties': ['no', 'mapping']})
-    book = Book().head(find, broken).add(Kind.USER, 'Hi')
+    book = Book().head(find, broken)
+    book.add(Kind.USER, 'Hi')
     assert '"result"' not in render(book.entries)
     head = render(book.entries, PromptFormat(show_results=True))
     assert '"arguments": {}, "result": {"place": "string"}}' in head and 'odd' not in head
