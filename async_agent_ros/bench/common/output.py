@@ -5,7 +5,7 @@ from typing import Any, List, Sequence
 
 from async_agent_ros.bench.common.rows import Row
 
-COLUMNS = ('metric', 'workload', 'mode', 'unit', 'n', 'value', 'p50', 'p95', 'p99')
+COLUMNS = ('metric', 'workload', 'mode', 'unit', 'n', 'value', 'low', 'high', 'p50', 'p95', 'p99')
 _LEFT = ('metric', 'workload', 'mode', 'unit')
 
 

@@ -102,6 +102,8 @@ class Probe:
             self.tools.add(message.content)
 
     def _on_say(self, message: Say, info) -> None:
+        if message.prepare:
+            return
         # When the middleware had it: a tts reads little else, this process much more.
         self.says_ns.append(info['received_timestamp'])
         stamp = to_time(time.time_ns())

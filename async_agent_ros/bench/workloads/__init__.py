@@ -68,6 +68,11 @@ class Item:
         return [c for c in self.calls if c.withdrawn is None]
 
     @property
+    def tells(self) -> bool:
+        """Tell whether the answer needs results; else it only says that it will be done."""
+        return '$' in self.answer
+
+    @property
     def complete(self) -> int:
         """Words after which nothing of the plan is open any more."""
         return max([c.known for c in self.calls]
@@ -142,7 +147,7 @@ class Workload:
         return self.specs[call.tool].effect == Effect.READ_ONLY
 
     def moves(self, call: PlanCall) -> bool:
-        """Tell whether the tool moves a robot: it counts until it sets off, not until it is there."""
+        """Tell whether it moves a robot: such a call counts until the robot sets off."""
         return self.specs[call.tool].motion
 
     def counted(self, item: Item) -> List[PlanCall]:

@@ -54,6 +54,7 @@ def specs(data: Mapping[str, Any]) -> List[ToolSpec]:
 def make_world(data: Mapping[str, Any], seed: int) -> Store:
     """Return a computer with contacts, files and notes on which nothing was done yet."""
     people, files = data['people'], data['files']
+    summaries = {f['path']: f['summary'] for f in files.values()}
 
     def doing(tool: str):
         def do(state: Dict[str, Any], **arguments: Any) -> Dict[str, Any]:
@@ -85,8 +86,7 @@ def make_world(data: Mapping[str, Any], seed: int) -> Store:
     functions.update(
         get_phone_number=lambda state, name: {'number': people[name]['phone']},
         get_email_address=lambda state, name: {'email': people[name]['email']},
-        summarize_pdf=lambda state, path: {'summary': next(
-            f['summary'] for f in files.values() if f['path'] == path)},
+        summarize_pdf=lambda state, path: {'summary': summaries[path]},
         open_and_get_file_path=open_file, open_note=open_note, append_note_content=append_note,
         get_zoom_meeting_link=zoom)
     return Store(functions, {'done': [], 'notes': dict(data['notes'])}, seed)

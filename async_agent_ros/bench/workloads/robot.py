@@ -1,5 +1,5 @@
 """
-Commands to the simulated robot: its own tools and world, with a map of more things, disfluent speech.
+Commands to the simulated robot in disfluent speech: its own tools and world, a map of more things.
 
 Reads take what they take on the simulated robot. A motion counts until the robot sets off (its goal
 is accepted): how long it drives then is the same for everybody.

@@ -1,4 +1,4 @@
-"""Comparison questions in two hops over a local store of facts (HotpotQA, ParallelQA): only reads."""
+"""Comparison questions of one and two hops over a store of facts, as in HotpotQA: only reads."""
 from typing import Any, List, Mapping
 
 from async_agent_ros.bench.workloads import Refused
