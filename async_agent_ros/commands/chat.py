@@ -13,6 +13,7 @@ from async_agent_ros.commands.run import add_agent_arguments, node_parameters
 from async_agent_ros.commands.run import terminate_as_interrupt
 from async_agent_ros.demo.needs import have_models
 from async_agent_ros.demo.session import AgentSession, choose_domain
+from async_agent_ros.watch.speculation import DRAFT
 from async_agent_ros.watch.view import AgentView, Line
 
 ANSWER_S = 180.0
@@ -86,11 +87,12 @@ class _Printer:
 
 def _settled(view: AgentView, count: int) -> bool:
     """Tell whether that many texts were taken in, and these and all results are answered."""
-    texts = [e.seq for e in view.ledger if e.kind == 'user']
+    texts = [e.seq for e in view.ledger if e.kind == 'user' and e.name != 'partial']
     if len(texts) < count or not view.quiet:
         return False
     last = max(texts[-1:] + [e.seq for e in view.ledger if e.kind == 'result'])
-    return any(e.kind == 'end' and e.generation_id and e.seq > last for e in view.ledger)
+    return any(e.kind == 'end' and e.generation_id and e.instance != DRAFT and e.seq > last
+               for e in view.ledger)
 
 
 class _Chat:
@@ -179,7 +181,8 @@ def _chat(args, settings, folder: Path) -> int:
                 from async_agent_ros.msg import Say
                 from async_agent_ros.nodes import qos
                 session.node.create_subscription(
-                    Say, 'say', lambda m: printer.say(m.generation_id, m.text), qos.COMMAND)
+                    Say, 'say', lambda m: m.prepare or printer.say(m.generation_id, m.text),
+                    qos.COMMAND)
             else:
                 from async_agent_ros.demo.screen import Screen
                 Screen(session.node, printer.say)

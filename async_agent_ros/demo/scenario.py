@@ -8,6 +8,7 @@ has a deadline, and some know when waiting has become pointless.
 from dataclasses import dataclass
 from typing import Callable, List, Optional, Protocol
 
+from async_agent_ros.watch.speculation import DRAFT
 from async_agent_ros.watch.view import AgentView, compact, NS_PER_S, to_ns
 
 DESTINATION = 'kitchen'
@@ -78,9 +79,11 @@ def answered(view: AgentView, since_ns: int) -> bool:
 
 def generation_ended(view: AgentView, since_ns: int) -> bool:
     """Tell whether words were taken in since then and a generation after them has ended."""
-    words = [e for e in view.ledger if e.kind == 'user' and to_ns(e.stamp) > since_ns]
+    words = [e for e in view.ledger if e.kind == 'user' and e.name != 'partial'
+             and to_ns(e.stamp) > since_ns]
     return bool(words) and any(
-        e.kind == 'end' and e.generation_id and e.seq > words[0].seq for e in view.ledger)
+        e.kind == 'end' and e.generation_id and e.instance != DRAFT and e.seq > words[0].seq
+        for e in view.ledger)
 
 
 def heard_s(view: AgentView, since_ns: int) -> float:

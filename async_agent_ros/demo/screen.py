@@ -25,6 +25,8 @@ class Screen:
         node.create_subscription(Interrupt, 'interrupt', self._on_interrupt, qos.COMMAND)
 
     def _on_say(self, message: Say) -> None:
+        if message.prepare:
+            return    # nothing to synthesise ahead
         if message.epoch < self._epoch:
             self._report(message, SpeechProgress.STOPPED, 0)
             return

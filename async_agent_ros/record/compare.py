@@ -7,6 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from async_agent_ros.core.tools import canonical_json
 from async_agent_ros.record.runs import Run, Turn
+from async_agent_ros.watch.speculation import total
 
 _WIDTH = 100
 
@@ -86,7 +87,9 @@ class Comparison:
             'same_answer': sum(p.same_answer for p in both),
             'timed': len(timed),
             'median_latency_s': _median([p.recorded.latency_s for p in timed]),
-            'median_latency_what_if_s': _median([p.other.latency_s for p in timed])}
+            'median_latency_what_if_s': _median([p.other.latency_s for p in timed]),
+            'speculation': total(t.speculation for t in self.recorded.turns)._asdict(),
+            'speculation_what_if': total(t.speculation for t in self.other.turns)._asdict()}
 
     def to_json(self) -> Dict[str, Any]:
         """Return everything as a JSON object; times in seconds."""
@@ -120,6 +123,12 @@ class Comparison:
             lines.append(f'median latency of {s["timed"]} answers: recorded '
                          f'{s["median_latency_s"]:.2f} s, {self.label} '
                          f'{s["median_latency_what_if_s"]:.2f} s')
+        for name, run in (('recorded', self.recorded), (self.label, self.other)):
+            made = total(t.speculation for t in run.turns)
+            if made.made:
+                early = sum(t.speculation.early for t in run.turns)
+                lines.append(f'{name} before the words were final: {early} of {len(run.turns)} '
+                             f'answers begun; {made._replace(early=False).text()}')
         return '\n'.join(lines + [f'note: {remark}' for remark in self.remarks])
 
 
@@ -138,6 +147,8 @@ def _turn_lines(head: str, turn: Optional[Turn]) -> List[str]:
     parts = [_call_text(call) for call in turn.calls]
     if turn.answers:
         parts.append('"' + _answer(turn) + '"' + (' (cut off)' if turn.interrupted else ''))
+    if turn.speculation.made:
+        parts.append(f'({turn.speculation.text()})')
     indent = ' ' * (len(head) + 11)
     body: List[str] = []
     for part in parts or ['(nothing)']:

@@ -159,6 +159,8 @@ class RecordedVoice:
         self._timer.cancel()
 
     def _on_say(self, message: Say) -> None:
+        if message.prepare:
+            return    # made ready, not said
         if message.epoch < self._epoch:
             self._report(message, SpeechProgress.STOPPED)
             return

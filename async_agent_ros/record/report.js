@@ -27,6 +27,7 @@ function readPalette() {
     'state-emitting': [get('robot'), get('robot')],
     'int-pause': [get('generation'), get('generation')],
     'int-resume': [get('robot'), get('robot')], 'int-stop': [get('bad'), get('bad')],
+    draft: [get('draft-pale'), get('draft')], 'draft-used': [get('draft-soft'), get('draft')],
     call: [get('call-soft'), get('call')], bad: [get('bad-soft'), get('bad')],
   };
 }
@@ -393,6 +394,8 @@ function describe(e) {
   if (e.kind === 'notification') return (e.call ? e.call + ' ' : '') + e.name + ': '
     + (json.text || '') + (json.progress >= 0 ? ` (${Math.round(json.progress * 100)} %)` : '');
   if (e.kind === 'interrupt') return `heard "${json.heard}"  of  "${json.intended}"`;
+  if (e.kind === 'end' && e.instance === 'draft') return `g${e.gen} dropped, on "${json.assumed}": `
+    + [json.text, ...(json.calls || []).map(c => `[${c.name}]`)].filter(Boolean).join(' ');
   if (e.kind === 'end') return `${e.gen ? 'g' + e.gen : e.instance} ${e.status} `
     + (json.error_msg || json.finish_reason || '');
   if (e.name === 'tools') return 'tools of ' + json.server + ': '
@@ -401,10 +404,11 @@ function describe(e) {
   return e.content;
 }
 const kindColour = {user: 'person', assistant: 'robot', call: 'call', commit: 'call',
-  result: 'call', retract: 'bad', interrupt: 'bad', notification: 'generation'};
+  result: 'call', retract: 'bad', interrupt: 'bad', notification: 'generation', draft: 'draft'};
 const hiddenKinds = new Set();
 function fillLedger() {
-  const kinds = [...new Set(data.ledger.map(e => e.kind))];
+  // what was done on words that were not final is a kind of its own here
+  const kinds = [...new Set(data.ledger.map(e => e.instance === 'draft' ? 'draft' : e.kind))];
   for (const kind of kinds) {
     const chip = element('span', 'chip', kind);
     if (kindColour[kind]) chip.style.borderColor = colour(kindColour[kind])[1];
@@ -420,10 +424,13 @@ function fillLedger() {
     if (text.length > 300) row.classList.add('long');
     row.append(element('span', 'n', e.seq), element('span', 't', e.t.toFixed(2)),
       element('span', 'k', e.kind), element('span', 'c', text));
+    if (e.instance === 'draft') row.classList.add('early');
     if (e.instance !== 'main') row.lastChild.prepend(element('small', '', e.instance + '  '));
     row.dataset.seq = e.seq; row.dataset.gen = e.gen; row.dataset.t = e.t;
-    row.dataset.kind = e.kind; row.dataset.text = (e.kind + ' ' + text).toLowerCase();
-    if (kindColour[e.kind]) row.style.borderLeftColor = colour(kindColour[e.kind])[1];
+    row.dataset.kind = e.instance === 'draft' ? 'draft' : e.kind;
+    row.dataset.text = (e.kind + ' ' + text).toLowerCase();
+    const paint = kindColour[row.dataset.kind];
+    if (paint) row.style.borderLeftColor = colour(paint)[1];
     row.onclick = () => {
       const item = allItems.find(i => i.seq === e.seq)
         || (e.call && allItems.find(i => i.call === e.call))
@@ -473,6 +480,7 @@ function fillTurns() {
       .filter(Boolean);
     nums.push(`prompt ${t.prompt} (${t.cached} cached)`, `output ${t.output}`
       + (t.speed > 0 ? ` at ${t.speed} tokens/s` : ''));
+    if (t.early) nums.push(t.early);
     node.append(head, stack, element('div', 'nums', nums.join(' · ')));
     node.onclick = () => {
       document.querySelectorAll('.turn.picked').forEach(n => n.classList.remove('picked'));
@@ -503,8 +511,16 @@ function fillHead() {
   if (s.yields.length)
     card(Math.round(1000 * Math.max(...s.yields)) + ' ms', 'barge-in to silence');
   card(Object.entries(s.calls).map(([k, v]) => `${v} ${k}`).join(', ') || '0', 'calls');
+  const early = s.speculation;
+  if (early) {
+    card(`${early.early} of ${s.answers}`, 'answers begun early');
+    card(`${early.early_hits} of ${early.early_calls}`, 'early reads used');
+    card(`${early.wasted_tokens} tokens, ${early.wasted_tool_s.toFixed(1)} s`,
+      `wasted by speculation (${early.output_tokens} tokens used)`);
+  }
   const names = {person: 'person', generation: 'generation (dot: first token)',
-    call: 'call (dot: start)', robot: 'robot', bad: 'cut off or failed'};
+    call: 'call (dot: start)', robot: 'robot', bad: 'cut off or failed',
+    ...early && {draft: 'draft or early read (filled: used)'}};
   for (const [id, name] of Object.entries(names)) {
     const mark = element('i');
     mark.style.background = colour(id)[1];

@@ -6,7 +6,7 @@ effects, so that nothing has to be guessed from times.
 """
 from dataclasses import dataclass, field
 import statistics
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
 
 from async_agent_ros.core import effects, events
 from async_agent_ros.core.kernel import Kernel
@@ -15,6 +15,7 @@ from async_agent_ros.core.state import NS_PER_S
 from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.core.words import Kind
 from async_agent_ros.record.history import History
+from async_agent_ros.watch.speculation import DRAFT, Speculation, total
 
 BUILT_IN_SERVER = 'agent'
 
@@ -53,6 +54,8 @@ class Turn:
     calls: List[Dict[str, Any]] = field(default_factory=list)
     answers: List[str] = field(default_factory=list)
     interrupted: bool = False
+    speculation: Speculation = Speculation()
+    """What was done before the words were final."""
 
     @property
     def latency_s(self) -> Optional[float]:
@@ -63,7 +66,8 @@ class Turn:
         """Return a JSON object; times in seconds."""
         return {'latency_s': _rounded(self.latency_s), 'text_s': _rounded(self.text_s),
                 'audio_s': _rounded(self.audio_s), 'calls': self.calls,
-                'answer': ' '.join(self.answers), 'interrupted': self.interrupted}
+                'answer': ' '.join(self.answers), 'interrupted': self.interrupted,
+                'speculation': self.speculation._asdict()}
 
 
 def _rounded(value: Optional[float]) -> Optional[float]:
@@ -99,7 +103,11 @@ class Run:
         self._first_audio_s: List[float] = []
         self._speeds: List[float] = []
         self._spoken = False
-        self._start_ns: Dict[int, int] = {}
+        self._drafts: Set[int] = set()
+        """Generations on words that are not final; one that is used gets its turn later."""
+        self._early: List[Entry] = []
+        """Entries of such generations in a context that grows with the words (mode stream)."""
+        self._speech_end_ns = 0
         kernel = Kernel(Ledger(history.earlier))
         for entry in history.earlier:
             self._on_entry(kernel, entry)
@@ -117,6 +125,8 @@ class Run:
             running = kernel.state.active == event.generation_id
             if turn is not None and running and turn.text_s is None and event.text.strip():
                 turn.text_s = (event.stamp_ns - turn.start_ns) / NS_PER_S
+        elif isinstance(event, events.SpeechStopped):
+            self._speech_end_ns = event.speech_end_ns
         elif isinstance(event, events.SpeechProgressed):
             self._on_progress(event)
         elif isinstance(event, events.PeerChanged):
@@ -154,9 +164,19 @@ class Run:
     def _on_effect(self, kernel: Kernel, event: events.Event, effect: effects.Effect) -> None:
         if isinstance(effect, effects.Append):
             self._on_entry(kernel, effect.entry)
+        elif isinstance(effect, effects.Generate) and effect.speculative:
+            self._drafts.add(effect.generation_id)
         elif isinstance(effect, effects.Generate):
-            self._on_generate(kernel, effect)
+            self._on_generate(kernel, effect.generation_id)
+        elif isinstance(effect, effects.TurnMeasured):
+            turn, made = self._turn_of.get(effect.generation_id), Speculation.of(
+                {**effect.counts, 'speculation_paused': effect.speculation_paused})
+            if turn is not None and effect.complete and made.made:
+                turn.speculation = total([turn.speculation, made])
         elif isinstance(effect, effects.Say):
+            if self._adopt(kernel, effect.generation_id):
+                turn = self._turn_of[effect.generation_id]
+                turn.text_s = (event.stamp_ns - turn.start_ns) / NS_PER_S
             self._said[effect.segment_id] = (event.stamp_ns, effect.generation_id, effect.text)
         elif isinstance(effect, effects.Execute):
             call = RecordedCall(effect.call_id, effect.spec.name, effect.arguments,
@@ -164,8 +184,19 @@ class Run:
             self._executed[effect.call_id] = call
             self.calls.append(call)
 
-    def _on_generate(self, kernel: Kernel, effect: effects.Generate) -> None:
-        answer = kernel.state.answers.get(effect.generation_id)
+    def _adopt(self, kernel: Kernel, generation_id: int) -> bool:
+        """Give a draft that the conversation uses its turn; tell whether it was a draft."""
+        if generation_id not in self._drafts or not self.turns:
+            return False
+        self._drafts.discard(generation_id)
+        turn = self.turns[-1]
+        if turn.source == 'speech' and self._speech_end_ns:
+            turn.start_ns = self._speech_end_ns
+        self._turn_of[generation_id] = turn
+        return True
+
+    def _on_generate(self, kernel: Kernel, generation_id: int) -> None:
+        answer = kernel.state.answers.get(generation_id)
         waiting = answer.waiting if answer is not None else ()
         turn = self.turns[-1] if self.turns else None
         persons = [w for w in waiting if w.is_person]
@@ -179,11 +210,27 @@ class Run:
                 entry = kernel.state.ledger[each.seq]
                 turn = self._turn_of_call.get(entry.call_id, turn)
         if turn is not None:
-            self._turn_of[effect.generation_id] = turn
+            self._turn_of[generation_id] = turn
 
     def _on_entry(self, kernel: Kernel, entry: Entry) -> None:
+        if entry.instance == MAIN and entry.generation_id in self._drafts:
+            if entry.kind in (Kind.CALL, Kind.ASSISTANT) and not self._streams(kernel, entry):
+                self._adopt(kernel, entry.generation_id)
+            elif entry.kind == Kind.CALL:
+                self._early.append(entry)
+        if entry.kind == Kind.RESULT and any(e.call_id == entry.call_id for e in self._early):
+            self._early.append(entry)
+        if entry.kind == Kind.USER and entry.name == 'partial':
+            return
         if entry.kind == Kind.USER:
             self.turns.append(Turn(entry.content, entry.name, entry.seq, entry.stamp_ns))
+            early, self._early = self._early, []
+            for each in early:
+                if each.kind == Kind.CALL:
+                    self._turn_of[each.generation_id] = self.turns[-1]
+                    self._on_call(each)
+                else:
+                    self._on_result(each)
         elif entry.kind == Kind.SYSTEM and entry.name == 'tools':
             change = entry.data
             if change.get('server') != BUILT_IN_SERVER:
@@ -202,9 +249,14 @@ class Run:
             if turn is not None:
                 turn.interrupted = True
 
+    def _streams(self, kernel: Kernel, entry: Entry) -> bool:
+        """Tell whether an entry was written while the person was still speaking."""
+        answer = kernel.state.answers.get(entry.generation_id)
+        return answer is not None and answer.partial
+
     def _on_call(self, entry: Entry) -> None:
         turn = self._turn_of.get(entry.generation_id)
-        if turn is None:
+        if turn is None or entry.instance == DRAFT:
             return
         self._turn_of_call[entry.call_id] = turn
         arguments = entry.data.get('arguments', {})

@@ -1,4 +1,5 @@
 """What happened in a run, gathered from its bag: the data of the report."""
+import json
 import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,12 +7,14 @@ from typing import Any, Dict, List, Optional
 
 import numpy as np
 
+from async_agent_ros.record.early import draft_lane, early_lanes
 from async_agent_ros.record.reader import BagReader, stamp_ns
 from async_agent_ros.record.stereo import envelope, RATE, Track
+from async_agent_ros.watch.speculation import DRAFT, Speculation, total
 from async_agent_ros.watch.view import AgentView, compact, content_of, NS_PER_S
 
 TOPICS = ('state', 'speech_activity', 'transcript', 'say', 'speech_progress', 'interrupt',
-          'metrics', 'ledger', 'tools')
+          'metrics', 'ledger', 'tools', 'kernel_events')
 STAGES = ('end_of_turn_s', 'recognition_s', 'to_generate_s', 'first_token_s', 'first_sentence_s',
           'first_audio_s')
 """Stages of TurnMetrics whose sum is the response, in order."""
@@ -34,6 +37,8 @@ class Timeline:
     """[utterance id, stamp, text]"""
     progress: Dict[str, List[List[Any]]] = field(default_factory=dict)
     """call id -> [stamp, progress, text]"""
+    first_tokens: Dict[int, int] = field(default_factory=dict)
+    """generation id -> stamp of its first token, as the kernel learned it"""
     person: Track = field(default_factory=Track)
     robot: Track = field(default_factory=Track)
     topics: Dict[str, int] = field(default_factory=dict)
@@ -66,6 +71,11 @@ class Timeline:
 
     def _take(self, name: str, message: Any) -> int:
         stamp = stamp_ns(message.stamp)
+        if name == 'kernel_events':
+            if message.type == 'FirstToken':
+                generation_id = json.loads(message.payload_json).get('generation_id', 0)
+                self.first_tokens.setdefault(generation_id, stamp)
+            return 0
         if name == 'state':
             self._take_state(message, stamp)
         elif name == 'transcript' and not message.final:
@@ -144,7 +154,7 @@ def _transcript_lane(t: Timeline) -> List[Dict[str, Any]]:
               for u in t.view.utterances.values() if u.final_ns]
     marks += [{'s': t.seconds(stamp_ns(e.stamp)), 'label': e.content, 'style': 'final',
                'seq': int(e.seq), 'tip': f'text input: {e.content}'}
-              for e in t.view.ledger if e.kind == 'user' and e.name != 'speech']
+              for e in t.view.ledger if e.kind == 'user' and e.name not in ('speech', 'partial')]
     return sorted(marks, key=lambda m: m['s'])
 
 
@@ -152,6 +162,8 @@ def _generation_lane(t: Timeline) -> List[Dict[str, Any]]:
     said: Dict[int, str] = {}
     ends: Dict[int, Any] = {}
     for e in t.view.ledger:
+        if e.instance == DRAFT:
+            continue
         if e.kind == 'assistant':
             said[e.generation_id] = said.get(e.generation_id, '') + e.content
         elif e.kind == 'call' and e.generation_id:
@@ -187,6 +199,8 @@ def _call_lanes(t: Timeline) -> List[Dict[str, Any]]:
     seqs = {e.call_id: int(e.seq) for e in reversed(t.view.ledger) if e.kind == 'call'}
     lanes = []
     for call in t.view.calls.values():
+        if call.early:
+            continue
         end = call.ended_ns or t.end_ns
         status = call.status or 'running'
         arguments = compact(call.arguments or {}, 60)
@@ -272,7 +286,7 @@ def _turn(t: Timeline, m: Any) -> Dict[str, Any]:
              'stages': [round(float(getattr(m, name)), 3) for name in STAGES],
              'prompt': int(m.prompt_tokens), 'cached': int(m.cached_tokens),
              'output': int(m.output_tokens), 'speed': round(float(m.tokens_per_s), 1),
-             'calls': int(m.calls)}
+             'calls': int(m.calls), 'early': Speculation.of(m).text()}
     if starts:
         value['audible'] = t.seconds(min(starts))
     return value
@@ -289,6 +303,8 @@ def report_data(t: Timeline) -> Dict[str, Any]:
             for s, a, b in t.states]},
         {'id': 'generation', 'name': 'generation', 'kind': 'spans',
          'items': _generation_lane(t)},
+        *draft_lane(t),
+        *early_lanes(t),
         *_call_lanes(t),
         *_instance_lanes(t),
         {'id': 'robot', 'name': 'robot', 'kind': 'spans', 'wave': _wave(t, t.robot),
@@ -301,7 +317,9 @@ def report_data(t: Timeline) -> Dict[str, Any]:
     turns = [_turn(t, m) for m in t.turns]
     responses = [m['response'] for m in turns if m['response'] >= 0]
     spoken = [m['response'] for m in turns if m['response'] >= 0 and m['trigger'] == 'speech']
-    statuses = [c.status or 'running' for c in t.view.calls.values()]
+    statuses = [c.status or 'running' for c in t.view.calls.values() if not c.early]
+    made = [Speculation.of(m) for m in t.turns]
+    spent = total(made)
     return {
         'session': t.view.session, 'start_ns': t.start_ns,
         'duration': t.seconds(t.end_ns), 'complete': t.complete, 'bag': str(t.path),
@@ -314,6 +332,9 @@ def report_data(t: Timeline) -> Dict[str, Any]:
             'worst_response': max(responses, default=None),
             'yields': [round(y, 3) for y in t.yields_s()],
             'calls': {status: statuses.count(status) for status in dict.fromkeys(statuses)},
+            'speculation': {
+                **spent._asdict(), 'early': sum(s.early for s in made), 'text': spent.text(),
+                'output_tokens': sum(m['output'] for m in turns)} if spent.made else None,
             'stops': sum(m.action == 'stop' for m in t.view.interrupts),
             'messages': sum(t.topics.values())},
     }

@@ -33,7 +33,9 @@ class CallRow(QtWidgets.QFrame):
     def show_call(self, call: Call, elapsed_s: float) -> None:
         """Show how the call stands."""
         self.title.setText(f'{call.call_id}  {call.name}({compact(call.arguments or {}, 80)})')
-        self.detail.setText(f'{call.phase}, {elapsed_s:.0f} s'
+        self.title.setEnabled(not call.early)    # pale: nobody has asked for it
+        phase = 'early, on words that are not final' if call.early else call.phase
+        self.detail.setText(f'{phase}, {elapsed_s:.0f} s'
                             + (f': {compact(call.feedback, 100)}' if call.feedback else ''))
         if call.progress >= 0:
             self.bar.setRange(0, 1000)

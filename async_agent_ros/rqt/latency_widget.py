@@ -90,6 +90,12 @@ class LatencyPlot(QtWidgets.QWidget):
         if turn.interrupted:
             painter.setBrush(QtGui.QColor('#e74c3c'))
             painter.drawRect(QtCore.QRectF(box.left(), y - 3, box.width(), 3))
+        if turn.speculation.made:    # filled: the answer itself was begun early
+            middle = box.center().x()
+            painter.setPen(QtGui.QColor(colours.EARLY))
+            painter.setBrush(QtGui.QColor(colours.EARLY) if turn.speculation.early
+                             else QtCore.Qt.NoBrush)
+            painter.drawEllipse(QtCore.QPointF(middle, max(box.top() + 4, y - 7)), 3.0, 3.0)
         painter.setPen(text)
         painter.drawText(QtCore.QRectF(box.left() - 10, box.bottom() + 2, box.width() + 20, 14),
                          QtCore.Qt.AlignCenter, str(turn.turn_id))
@@ -115,4 +121,6 @@ def describe(turn: TurnBar) -> str:
              + (', interrupted' if turn.interrupted else '')]
     lines += [f'{name}: {seconds:.3f} s' for (_, name), seconds in zip(STAGES, turn.stages_s)
               if seconds > 0]
+    if turn.speculation.made:
+        lines.append(turn.speculation.text())
     return '\n'.join(lines)

@@ -3,11 +3,13 @@ from typing import List, Set
 
 from async_agent_ros.rqt import colours
 from async_agent_ros.watch.feed import KINDS, Row
+from async_agent_ros.watch.speculation import DRAFT
 from async_agent_ros.rqt.qt import QtCore, QtGui, QtWidgets, Signal
 
 COLUMNS = ('seq', 's', 'kind', 'instance', 'call', 'name', 'status', 'content')
 _WIDTHS = (48, 64, 92, 70, 44, 110, 84)
 ALL_INSTANCES = 'all instances'
+NO_DRAFTS = 'all but drafts'
 
 
 class LedgerModel(QtCore.QAbstractTableModel):
@@ -52,6 +54,8 @@ class LedgerModel(QtCore.QAbstractTableModel):
         if role == QtCore.Qt.DisplayRole:
             return _cell(row, column)
         if role == QtCore.Qt.ForegroundRole:
+            if row.instance == DRAFT:
+                return QtGui.QColor(colours.EARLY)
             if column == 'status' and row.status in colours.STATUS:
                 return QtGui.QColor(colours.STATUS[row.status])
             if column in ('kind', 'content') or row.kind in ('user', 'assistant'):
@@ -151,6 +155,8 @@ class LedgerWidget(QtWidgets.QWidget):
         self.model.extend(rows)
         for name in dict.fromkeys(row.instance for row in rows):
             if self.instances.findText(name) < 0:
+                if name == DRAFT:
+                    self.instances.addItem(NO_DRAFTS)
                 self.instances.addItem(name)
         if at_end:
             self.table.scrollToBottom()
@@ -158,7 +164,7 @@ class LedgerWidget(QtWidgets.QWidget):
     def _apply(self, *_):
         self.proxy.hidden_kinds = self.hidden_kinds
         chosen = self.instances.currentText()
-        self.proxy.instance = '' if chosen == ALL_INSTANCES else chosen
+        self.proxy.instance = {ALL_INSTANCES: '', NO_DRAFTS: f'!{DRAFT}'}.get(chosen, chosen)
         self.proxy.words = self.search.text()
         self.proxy.invalidateFilter()
         self.changed.emit()

@@ -8,6 +8,7 @@ from textual.widgets import DataTable, Footer, Input, RichLog, Static, TabbedCon
 
 from async_agent_ros.watch.feed import Row, Snapshot, STAGES, TurnBar
 from async_agent_ros.watch.live import HIDDEN_LANES, render_line, STATE_STYLES
+from async_agent_ros.watch.speculation import DRAFT
 from async_agent_ros.watch.view import compact, ONSET_TEXT
 
 PERIOD_S = 0.1
@@ -67,6 +68,8 @@ def render_turns(turns: List[TurnBar]) -> Text:
             text.append('█' * round(seconds / longest_s * LATENCY_WIDTH), style=style)
         if turn.interrupted:
             text.append(' interrupted', style='red')
+        if turn.speculation.made:
+            text.append(f' {turn.speculation.text()}', style='dim blue')
     return text
 
 
@@ -186,8 +189,10 @@ class WatchApp(App):
         known = {key.value for key in self._calls.rows}
         for call_id, call in running.items():
             cells = {
-                'title': Text(f'{call_id} {call.name}({compact(call.arguments or {}, 40)})'),
-                'bar': render_bar(call.progress), 'phase': Text(call.phase),
+                'title': Text(f'{call_id} {call.name}({compact(call.arguments or {}, 40)})',
+                              style='dim' if call.early else ''),
+                'bar': render_bar(call.progress),
+                'phase': Text('early' if call.early else call.phase),
                 'seconds': Text(f'{snapshot.elapsed_s.get(call_id, 0.0):.0f} s'),
                 'feedback': Text(compact(call.feedback, 40), style='dim')}
             if call_id not in known:
@@ -240,7 +245,7 @@ class WatchApp(App):
 
 
 def _cells(row: Row) -> List[Text]:
-    style = KIND_STYLES.get(row.kind, '')
+    style = 'dim blue' if row.instance == DRAFT else KIND_STYLES.get(row.kind, '')
     return [Text(str(row.seq)), Text(f'{row.seconds:.2f}', style='dim'),
             Text(row.kind, style=style), Text(row.instance, style='dim'), Text(row.call_id),
             Text(row.name), Text(row.status, style='red' if row.status in ('failed', 'lost')

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import time
 from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Set, Tuple
 
+from async_agent_ros.watch.speculation import Speculation
 from async_agent_ros.watch.view import AgentView, Call, Line, NS_PER_S, to_ns
 
 STATES = ('idle', 'listening', 'generating', 'emitting')
@@ -39,8 +40,14 @@ class Row(NamedTuple):
     content: str
 
     def matches(self, hidden_kinds: Set[str], instance: str, words: str) -> bool:
-        """Tell whether it is shown: kinds not hidden, this instance ('' all), all the words."""
-        if self.kind in hidden_kinds or (instance and self.instance != instance):
+        """
+        Tell whether it is shown: kinds not hidden, the instance, all the words.
+
+        '' is every instance, '!name' all but that one.
+        """
+        if self.kind in hidden_kinds or self.instance == instance[1:] and instance[:1] == '!':
+            return False
+        if instance[:1] not in ('', '!') and self.instance != instance:
             return False
         if not words:
             return True
@@ -65,6 +72,7 @@ class TurnBar(NamedTuple):
     response_s: float
     stages_s: Tuple[float, ...]
     interrupted: bool
+    speculation: Speculation = Speculation()
 
 
 @dataclass
@@ -145,7 +153,8 @@ class Feed:
                 paused=view.playback_paused, transitions=list(self._transitions), lines=lines)
             self._take_rows(out)
             self._take_speech(out)
-            for call in view.running_calls:
+            # what nobody has asked for stands last
+            for call in sorted(view.running_calls, key=lambda call: call.early):
                 out.calls.append(replace(call))
                 out.elapsed_s[call.call_id] = (
                     max(0, now_ns - call.called_ns) / NS_PER_S if call.called_ns else 0.0)
@@ -176,7 +185,8 @@ class Feed:
         if view.person_speaking:
             out.person = '● ' + (last.text if last and not last.final else '')
         else:    # typed words and spoken ones both end in the ledger
-            out.person = next((e.content for e in reversed(view.ledger) if e.kind == 'user'),
+            out.person = next((e.content for e in reversed(view.ledger)
+                               if e.kind == 'user' and e.name != 'partial'),
                               last.text if last is not None else '')
         playing = view.playing
         if playing is not None:
@@ -186,7 +196,7 @@ class Feed:
 def _bar(m: Any) -> TurnBar:
     return TurnBar(int(m.turn_id), m.trigger, float(m.response_s),
                    tuple(max(0.0, float(getattr(m, name))) for name, _ in STAGES),
-                   bool(m.interrupted))
+                   bool(m.interrupted), Speculation.of(m))
 
 
 def nice_ceiling(value: float) -> float:

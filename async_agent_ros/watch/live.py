@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from async_agent_ros.watch.plain import LANE_WIDTH
+from async_agent_ros.watch.speculation import DRAFT
 from async_agent_ros.watch.view import AgentView, compact, Line, NS_PER_S, ONSET_TEXT, Segment
 
 REFRESH_HZ = 6
@@ -20,7 +21,7 @@ STATE_STYLES = {'idle': 'black on bright_black', 'listening': 'black on cyan',
                 'generating': 'black on yellow', 'emitting': 'black on green'}
 LANE_STYLES = {'person': 'bold cyan', 'robot': 'bold green', 'call': 'magenta', 'time': 'dim',
                'interrupt': 'bold red', 'note': 'yellow', 'error': 'bold red', 'state': 'dim',
-               'helper': 'blue'}
+               'helper': 'blue', DRAFT: 'dim blue'}
 HIDDEN_LANES = frozenset(('state', 'tools'))
 STATUS_STYLES = {'cancelling': 'yellow', 'running': 'magenta', 'confirming': 'yellow'}
 
@@ -66,7 +67,8 @@ def render_calls(view: AgentView, now_ns: int) -> Optional[Table]:
                           pulse=progress < 0 and call.phase == 'running')
         seconds = (now_ns - call.called_ns) / NS_PER_S if call.called_ns else 0.0
         table.add_row(
-            Text(f'{call.call_id} {call.name}', style='magenta'),
+            Text(f'{call.call_id} {call.name}' + (' (early)' if call.early else ''),
+                 style='dim' if call.early else 'magenta'),
             Text(compact(call.arguments or {}, 30), style='dim'), bar,
             Text(f'{progress:4.0%}' if progress >= 0 else ' …  '),
             Text(call.phase, style=STATUS_STYLES.get(call.phase, 'dim')),

@@ -8,6 +8,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, NamedTuple, Optional
 
+from async_agent_ros.watch.speculation import DRAFT
+
 NS_PER_S = 1_000_000_000
 
 ONSET_TEXT = '(speech)'
@@ -68,6 +70,7 @@ class Call:
 
     call_id: str
     name: str
+    instance: str = 'main'
     arguments: Any = None
     phase: str = 'pending'
     progress: float = -1.0
@@ -80,6 +83,13 @@ class Call:
     started_ns: int = 0
     ended_ns: int = 0
     in_ledger: bool = False
+    used_by: str = ''
+    """The call that took the result of this early one."""
+
+    @property
+    def early(self) -> bool:
+        """Whether it is a read on words that were not final: nobody has asked for it yet."""
+        return self.instance == DRAFT
 
 
 def to_ns(stamp: Any) -> int:
@@ -177,7 +187,7 @@ class AgentView:
             call = self.calls.setdefault(running.call_id, Call(running.call_id, running.name))
             if call.status:
                 continue
-            call.phase = running.phase
+            call.phase, call.instance = running.phase, running.instance or call.instance
             call.progress = running.progress
             call.feedback = running.feedback
             call.called_ns = call.called_ns or to_ns(running.since)
@@ -208,6 +218,8 @@ class AgentView:
         return self.utterances.setdefault(utterance_id, Utterance(utterance_id))
 
     def _on_say(self, m):
+        if getattr(m, 'prepare', False):
+            return []    # made ready, not said
         segment = self._segment(m)
         segment.text, segment.said_ns = m.text, to_ns(m.stamp)
         return []
@@ -276,13 +288,15 @@ class AgentView:
         lane = {'user': 'person', 'call': 'call', 'commit': 'call', 'retract': 'call',
                 'result': 'call', 'notification': 'note', 'fork': 'helper', 'spawn': 'helper',
                 'end': 'error' if m.generation_id else 'helper'}.get(m.kind, m.kind)
+        if m.instance == DRAFT:
+            lane = DRAFT
         return [Line(to_ns(m.stamp), lane, text)]
 
     def _call(self, m) -> Call:
-        return self.calls.setdefault(m.call_id, Call(m.call_id, m.name))
+        return self.calls.setdefault(m.call_id, Call(m.call_id, m.name, m.instance))
 
     def _entry_user(self, m, stamp):
-        return m.content if m.name != 'speech' else None
+        return m.content if m.name not in ('speech', 'partial') else None
 
     def _entry_call(self, m, stamp):
         call = self._call(m)
@@ -318,6 +332,9 @@ class AgentView:
         data = _json(m.content)
         call.status, call.ended_ns, call.phase = m.status, stamp, ''
         call.result, call.error = data.get('result'), data.get('error_msg', '')
+        taken_from = self.calls.get(data.get('taken_from', ''))
+        if taken_from is not None:
+            taken_from.used_by = call.call_id
         if call.status == 'succeeded':
             call.progress = 1.0
         detail = call.error or ('' if call.result is None else compact(call.result))
@@ -330,6 +347,12 @@ class AgentView:
 
     def _entry_end(self, m, stamp):
         data = content_of(m)
+        if m.instance == DRAFT:
+            meant = [data.get('text') or ''] + [
+                f'{c.get("name")}({compact(c.get("arguments") or {})})'
+                for c in data.get('calls') or ()]
+            return (f'dropped, on "{data.get("assumed", "")}": '
+                    + (' '.join(filter(None, meant)) or 'nothing yet'))
         if not m.generation_id and m.instance != 'main':
             report = data.get('report') or data.get('reason') or ''
             return f'{m.instance} {m.status}' + (f': {compact(report, 200)}' if report else '')

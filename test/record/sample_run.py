@@ -1,8 +1,8 @@
 """A bag of a short conversation, written message by message, for tests of what reads bags."""
 import json
 
-from async_agent_ros.msg import AgentState, Audio, Interrupt, LedgerEntry, RunningCall, Say
-from async_agent_ros.msg import SpeechActivity, SpeechProgress, Transcript, TurnMetrics
+from async_agent_ros.msg import AgentState, Audio, Interrupt, KernelEvent, LedgerEntry, RunningCall
+from async_agent_ros.msg import Say, SpeechActivity, SpeechProgress, Transcript, TurnMetrics
 from async_agent_ros.record.bag import BagWriter
 from async_agent_ros.record.topics import absolute, bag_qos, TOPICS
 from builtin_interfaces.msg import Time
@@ -91,6 +91,56 @@ class SampleRun:
             to_generate_s=0.002, first_token_s=response * 0.5 - 0.2,
             first_sentence_s=response * 0.4 - 0.5, first_audio_s=response * 0.1,
             prompt_tokens=900, cached_tokens=850, output_tokens=24, tokens_per_s=28.0, **fields))
+
+    def partial(self, uid, t, text):
+        """Write a partial transcript."""
+        self.put('transcript', t, Transcript(
+            utterance_id=uid, revision=1, final=False, text=text, stamp=at(t)))
+
+    def first_token(self, t, generation):
+        """Write the event by which the kernel learned of a first token."""
+        self.put('kernel_events', t, KernelEvent(
+            session='s1', stamp=at(t), type='FirstToken', version='0.1.0',
+            payload_json=json.dumps({'generation_id': generation, 'epoch': 0})))
+
+    def write_early(self):
+        """Write a turn with a dropped draft, an early read that is used, and an early answer."""
+        self.state(0.0, 'idle')
+        self.partial('u1', 1.4, 'how full')
+        self.first_token(1.6, 1)
+        self.entry(1.7, 'call', {'arguments': {}}, call_id='s1', name='get_pose',
+                   instance='draft', generation_id=1)
+        self.entry(1.7, 'commit', {}, call_id='s1', name='get_pose', instance='draft')
+        self.partial('u1', 2.0, 'how full is your battery')
+        self.entry(2.1, 'end', {
+            'finish_reason': 'draft', 'reason': 'the words went on', 'assumed': 'How full',
+            'text': 'Let me see.', 'calls': [{'name': 'get_pose', 'arguments': {}}],
+            'output_tokens': 9, 'context_seq': 0}, instance='draft', generation_id=1,
+            status='retracted')
+        self.entry(2.2, 'result', {'error_code': 705, 'error_msg': 'the words went on'},
+                   call_id='s1', name='get_pose', instance='draft', status='cancelled')
+        self.first_token(2.3, 2)
+        self.entry(2.4, 'call', {'arguments': {}}, call_id='s2', name='get_battery',
+                   instance='draft', generation_id=2)
+        self.entry(2.4, 'commit', {}, call_id='s2', name='get_battery', instance='draft')
+        self.entry(2.6, 'result', {'error_code': 0, 'error_msg': '', 'result': {'percent': 81}},
+                   call_id='s2', name='get_battery', instance='draft', status='succeeded')
+        self.person('u1', 1.0, 2.4, 'How full is your battery?')
+        self.state(3.2, 'generating', 2)
+        self.entry(3.2, 'call', {'arguments': {}}, call_id='c1', name='get_battery',
+                   generation_id=2)
+        self.entry(3.2, 'result', {'error_code': 0, 'error_msg': '', 'result': {'percent': 81},
+                                   'taken_from': 's2'},
+                   call_id='c1', name='get_battery', status='succeeded')
+        self.entry(3.3, 'assistant', 'It is at 81 percent. ', generation_id=2)
+        self.entry(3.3, 'end', {'finish_reason': 'stop'}, generation_id=2, status='succeeded')
+        self.robot(3.4, 1.2, 'It is at 81 percent. ', 2)
+        self.metrics(1, 2, 3.4, 1.0, calls=1, early=True, drafts=2, wasted_tokens=9,
+                     early_calls=2, early_hits=1, wasted_tool_s=0.5, lead_s=0.8,
+                     speculation_paused=['get_pose'])
+        self.state(4.6, 'idle')
+        self.bag.close()
+        assert not self.bag.error
 
     def write(self):
         """Write the conversation: a drive, a question on the way, an interruption, the arrival."""

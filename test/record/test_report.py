@@ -84,20 +84,26 @@ def test_command_refuses_what_is_no_bag(tmp_path, capsys):
     assert f'no bag in {tmp_path}' in capsys.readouterr().err
 
 
-def test_page_runs_in_a_browser(run_dir, tmp_path):
+@pytest.mark.parametrize('early', [False, True])
+def test_page_runs_in_a_browser(run_dir, tmp_path, early):
     browser = shutil.which('chromium') or shutil.which('google-chrome')
     if not browser:
         pytest.skip('needs Chromium')
     page = tmp_path / 'report.html'
-    page.write_text(render(Timeline.from_bag(run_dir)), encoding='utf-8')
+    if early:
+        SampleRun(tmp_path / 'bag').write_early()
+    page.write_text(render(Timeline.from_bag(tmp_path / 'bag' if early else run_dir)),
+                    encoding='utf-8')
     result = subprocess.run(
         [browser, '--headless', '--no-sandbox', '--disable-gpu', '--no-first-run',
          '--disable-background-networking', '--disable-component-update', '--disable-sync',
          f'--user-data-dir={tmp_path}/profile', '--enable-logging=stderr', '--dump-dom',
          page.as_uri()], capture_output=True, text=True, timeout=120)
     assert 'CONSOLE' not in result.stderr, result.stderr
-    assert result.stdout.count('class="turn"') == 5
-    assert len(re.findall(r'class="row ', result.stdout)) == 27
+    assert result.stdout.count('class="turn"') == (1 if early else 5)
+    assert len(re.findall(r'class="row ', result.stdout)) == (12 if early else 27)
+    assert ('<span>answers begun early</span>' in result.stdout) == early
+    assert len(re.findall(r'class="row [^"]* early"', result.stdout)) == (7 if early else 0)
 
 
 def block(seconds, first, data, rate=16000, channels=1):
@@ -163,3 +169,25 @@ def test_helpers_have_lanes_of_their_own(tmp_path):
     assert 'succeeded' in first['tip'] and 'three' in first['tip']
     assert second['style'] == 'generation-cut' and third['e'] == 10.0
     assert 'spawn of i1' in third['tip']
+
+
+def test_what_was_done_early_is_told_apart(tmp_path):
+    SampleRun(tmp_path / 'bag').write_early()
+    data = report_data(Timeline.from_bag(tmp_path / 'bag'))
+    dropped, used = lane(data, 'drafts')['items']
+    assert (dropped['s'], dropped['mark'], dropped['e']) == (1.4, 1.6, 2.1)
+    assert dropped['label'] == 'How full' and dropped['style'] == 'draft'
+    assert 'Let me see. [get_pose]' in dropped['tip'] and 'the words went on; 9 tokens' in (
+        dropped['tip'])
+    assert (used['s'], used['e'], used['style']) == (2.3, 3.2, 'draft-used')
+    [wrong], [right] = (lane(data, f'early {n}')['items'] for n in ('get_pose', 'get_battery'))
+    assert wrong['style'] == 'draft' and 'not used' in wrong['tip']
+    assert right['style'] == 'draft-used' and 'used by c1' in right['tip']
+    assert [item['id'] for item in data['lanes'] if item['id'].startswith('call')] == ['call c1']
+    assert data['summary']['calls'] == {'succeeded': 1}, 'nobody asked for the early ones'
+    made = data['summary']['speculation']
+    assert (made['early'], made['early_hits'], made['early_calls']) == (1, 1, 2)
+    assert (made['wasted_tokens'], made['wasted_tool_s'], made['output_tokens']) == (9, 0.5, 24)
+    assert data['turns'][0]['early'] == (
+        'answer begun early; 2 drafts; 1 of 2 early reads used, 0.80 s ahead; 9 tokens wasted; '
+        '0.5 s of tools wasted; not read early: get_pose')

@@ -98,6 +98,22 @@ def test_kinds_and_instances_have_colours(window):
     assert 'a door is shut' in cell(window.widget, 4, 'seq', QtCore.Qt.ToolTipRole)
 
 
+def test_drafts_are_pale_and_can_be_hidden(window):
+    fill(window.link)
+    window.link.put('ledger', entry(5, 'call', instance='draft', content='{"arguments": {}}'))
+    window.link.put('state', AgentState(state='listening', stamp=Time(sec=5), calls=[RunningCall(
+        call_id='s1', name='get_battery', instance='draft', phase='running')]))
+    window.widget.refresh()
+    ledger = window.widget.ledger
+    assert cell(window.widget, 5, 'kind', QtCore.Qt.ForegroundRole).name() == '#85929e'
+    ledger.instances.setCurrentText('draft')
+    assert ledger.shown == [5]
+    ledger.instances.setCurrentText('all but drafts')
+    assert ledger.shown == [0, 1, 2, 3, 4]
+    row = window.widget.calls.rows['s1']
+    assert not row.title.isEnabled() and row.detail.text().startswith('early, on words that')
+
+
 def test_another_session_empties_the_table(window):
     fill(window.link)
     window.widget.refresh()
@@ -162,7 +178,7 @@ def test_latencies_are_drawn_and_explained(window):
         window.link.put('metrics', TurnMetrics(
             turn_id=turn, trigger='speech', response_s=1.2, end_of_turn_s=0.5, recognition_s=0.2,
             to_generate_s=0.01, first_token_s=0.2, first_sentence_s=0.2, first_audio_s=0.09,
-            interrupted=turn == 3))
+            interrupted=turn == 3, early=turn == 2, drafts=turn - 1))
     window.widget.refresh()
     plot = window.widget.latency
     plot.resize(400, 200)
@@ -176,6 +192,11 @@ def test_latencies_are_drawn_and_explained(window):
     assert turn.turn_id == 3 and turn.interrupted
     from async_agent_ros.rqt.latency_widget import describe
     assert 'answer 3 to speech: 1.200 s, interrupted' in describe(turn)
+    early, late = plot._bar(1), plot._bar(0)
+    above = int(early.bottom() - early.height() * 0.6 - 7)
+    assert image.pixelColor(int(early.center().x()), above).name() == '#85929e'
+    assert image.pixelColor(int(late.center().x()), above).name() != '#85929e'
+    assert 'answer begun early; 1 draft' in describe(plot.turns[1])
 
 
 def test_without_an_agent_it_says_so(window):

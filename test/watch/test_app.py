@@ -116,11 +116,11 @@ def test_latencies_are_drawn():
         link.put('metrics', TurnMetrics(
             turn_id=4, trigger='speech', response_s=1.0, end_of_turn_s=0.5, recognition_s=0.5,
             to_generate_s=-1.0, first_token_s=-1.0, first_sentence_s=-1.0, first_audio_s=-1.0,
-            interrupted=True))
+            interrupted=True, drafts=2, wasted_tokens=14))
         await pilot.press('f7')
         await shown()
         lines = render_turns(link.feed.take().turns).plain.splitlines()
         assert lines[1].startswith('   4 speech         1.00 s  ' + 60 * '█')
-        assert lines[1].endswith('interrupted')
+        assert lines[1].endswith('interrupted 2 drafts; 14 tokens wasted')
         assert '1.00 s' in text_of(app, '#turns')
     drive(script)

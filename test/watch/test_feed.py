@@ -3,6 +3,7 @@ import threading
 
 from async_agent_ros.msg import AgentState, LedgerEntry, RunningCall, TurnMetrics
 from async_agent_ros.watch.feed import Feed, nice_ceiling, Row
+from async_agent_ros.watch.speculation import Speculation, total
 from async_agent_ros.watch.view import AgentView
 from builtin_interfaces.msg import Time
 import pytest
@@ -90,10 +91,26 @@ def test_latencies_are_given_by_stage(agent):
     assert sum(bar.stages_s) == pytest.approx(0.5)
 
 
+def test_early_calls_stand_last_and_turns_tell_what_was_speculated(agent):
+    agent.put('state', AgentState(state='listening', stamp=at(1), calls=[
+        RunningCall(call_id='s1', name='get_battery', instance='draft', phase='running'),
+        RunningCall(call_id='c1', name='navigate_to', instance='main', phase='running')]))
+    agent.put('metrics', TurnMetrics(turn_id=1, response_s=0.5, early=True, drafts=2,
+                                     early_calls=2, early_hits=1, lead_s=0.4))
+    snapshot = agent.feed.take()
+    assert [(c.call_id, c.early) for c in snapshot.calls] == [('c1', False), ('s1', True)]
+    made = snapshot.turns[0].speculation
+    assert made.made and made.text() == (
+        'answer begun early; 2 drafts; 1 of 2 early reads used, 0.40 s ahead')
+    assert total([made, made]).drafts == 4 and total([made, made]).lead_s == made.lead_s
+    assert not Speculation.of(object()).made, 'a bag of an older version'
+
+
 def test_rows_match_kind_instance_and_words():
     row = Row(0, 0.0, 'call', 'helper', 'c1', 'navigate_to', '', '{"place": "Kitchen"}')
     assert row.matches(set(), '', '') and row.matches(set(), 'helper', 'kitchen NAVI')
     assert not row.matches({'call'}, '', '')
+    assert row.matches(set(), '!draft', '') and not row.matches(set(), '!helper', '')
     assert not row.matches(set(), 'main', '') and not row.matches(set(), '', 'kitchen garage')
 
 

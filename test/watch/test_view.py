@@ -22,8 +22,8 @@ def entry(seq, kind, content='', **fields):
     """Return a ledger entry; content that is no text becomes JSON."""
     if not isinstance(content, str):
         content = json.dumps(content)
-    return LedgerEntry(session='s1', seq=seq, stamp=at(seq), instance='main', kind=kind,
-                       content=content, **fields)
+    return LedgerEntry(session='s1', seq=seq, stamp=at(seq), kind=kind, content=content,
+                       instance=fields.pop('instance', 'main'), **fields)
 
 
 @pytest.fixture
@@ -146,3 +146,27 @@ def test_helpers_are_told_from_their_begin_to_their_report(view):
     ended.instance = 'i1'
     lines = view.apply('ledger', ended)
     assert lines[0].lane == 'helper' and lines[0].text == 'i1 succeeded: There are three.'
+
+
+def test_what_nobody_asked_for_is_told_apart(view):
+    early = {'instance': 'draft', 'call_id': 's1', 'name': 'get_battery'}
+    lines = view.apply('ledger', entry(0, 'call', {'arguments': {}}, **early))
+    lines += view.apply('ledger', entry(1, 'commit', {}, **early))
+    lines += view.apply('ledger', entry(2, 'result', {'result': {'percent': 80}},
+                                        status='succeeded', **early))
+    lines += view.apply('ledger', entry(
+        3, 'end', {'assumed': 'how full', 'text': 'Let me see.',
+                   'calls': [{'name': 'get_battery', 'arguments': {}}]}, instance='draft',
+        generation_id=4, status='retracted'))
+    assert {line.lane for line in lines} == {'draft'}
+    assert lines[-1].text == 'dropped, on "how full": Let me see. get_battery()'
+    lines = view.apply('ledger', entry(4, 'call', {'arguments': {}}, call_id='c1',
+                                       name='get_battery'))
+    view.apply('ledger', entry(5, 'result', {'result': {'percent': 80}, 'taken_from': 's1'},
+                               call_id='c1', name='get_battery', status='succeeded'))
+    assert lines[0].lane == 'call' and not view.calls['c1'].early
+    assert view.calls['s1'].early and view.calls['s1'].used_by == 'c1'
+    # words that stream into the context are heard in the transcript; sound made ready is not said
+    assert view.apply('ledger', entry(6, 'user', 'how full', name='partial')) == []
+    view.apply('say', Say(segment_id=0, text='It is', prepare=True, stamp=at(7)))
+    assert not view.segments
