@@ -1,0 +1,1 @@
+"""A model that knows the protocol: synthetic conversations, fine-tuning, evaluation."""

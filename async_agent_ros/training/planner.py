@@ -1,0 +1,269 @@
+"""
+The planner that knows the truth: what a perfect model would write, generation by generation.
+
+It sees what the kernel asks to be answered (words, results, timers) and knows what the person
+meant. What it says about calls is taken from the ledger as the model sees it, never from the truth.
+"""
+import json
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
+
+from async_agent_ros.core import lineage
+from async_agent_ros.core.chatml import Renderer
+from async_agent_ros.core.ledger import Entry, MAIN
+from async_agent_ros.core.state import KernelState
+from async_agent_ros.core.tools import canonical_json
+from async_agent_ros.core.words import Busy, Error, Kind, Status
+from async_agent_ros.training.intents import Act, Intent, Ref
+from async_agent_ros.training.tables import fill, slots
+
+TIMERS = ('set_timer',)
+
+
+class Planner:
+    """Writes the completions of one conversation."""
+
+    def __init__(self, rng, state: KernelState):
+        self.rng = rng
+        self.state = state
+        self.intents: Dict[int, Intent] = {}
+        """What the person meant, by the seq of the user entry."""
+        self.acts: Dict[str, Act] = {}
+        """What each call is, by its id."""
+        self.ids: Dict[str, str] = {}
+        """The id of each act that was called, by its key."""
+        self.helpers: Dict[str, Sequence[Act]] = {}
+        """What the helper made by a call has to do, by the id of that call."""
+        self._written: Dict[int, List[Tuple[Act, Sequence[Act]]]] = {}
+
+    # -- what the ledger tells --------------------------------------------------------------------
+    def note(self, entry: Entry) -> None:
+        """Take note of a new entry: which act a call is, and with what arguments it ran."""
+        if entry.kind == Kind.CALL and self._written.get(entry.generation_id):
+            act, helper = self._written[entry.generation_id].pop(0)
+            self.acts[entry.call_id] = act
+            self.ids[act.key] = entry.call_id
+            if helper:
+                self.helpers[entry.call_id] = helper
+        elif entry.kind == Kind.COMMIT and entry.call_id in self.acts:
+            given = entry.data.get('arguments')
+            act = self.acts[entry.call_id]
+            if given is not None and act.tool is not None:
+                self.acts[entry.call_id] = Act(
+                    act.key, act.name, given, act.tool, self.values(act, given), act.said)
+
+    @staticmethod
+    def values(act: Act, arguments: Mapping[str, Any]) -> Dict[str, Any]:
+        """Return arguments by their canonical names."""
+        back = {name: canonical for canonical, name in act.tool.names.items()}
+        return {back.get(k, k): v for k, v in arguments.items()}
+
+    # -- writing ----------------------------------------------------------------------------------
+    def complete(self, generation_id: int, renderer: Renderer) -> str:
+        """Return what a perfect model writes in this generation."""
+        answer = self.state.answers[generation_id]
+        said: List[str] = []
+        acts: List[Tuple[Act, Sequence[Act]]] = []
+        declined = False
+        for waiting in answer.waiting:
+            if waiting.is_person and waiting.seq in self.intents:
+                intent = self.intents[waiting.seq]
+                declined = declined or intent.kind == 'no'
+                text, wanted = self.answer(intent, renderer)
+                said.append(text)
+                acts += [(a, intent.helper if a.name in ('fork', 'spawn') else ())
+                         for a in wanted]
+        if answer.instance != MAIN and any(w.trigger == 'task' for w in answer.waiting):
+            call_id = self.state.instances[answer.instance].call_id
+            acts += [(a, ()) for a in self.helpers.get(call_id, ())]
+        if answer.instance == MAIN:
+            said += [self.tell(self.state.ledger[w.seq], w.trigger, declined)
+                     for w in answer.waiting if not w.is_person]
+        else:
+            said.append(self.report(answer.instance))
+        return self.write(generation_id, renderer, ' '.join(filter(None, said)), acts)
+
+    def write(self, generation_id: int, renderer: Renderer, text: str,
+              acts: Sequence[Tuple[Act, Sequence[Act]]]) -> str:
+        """Return text and call lines, with new ids; remember which call is which act."""
+        number = self.next_number(renderer)
+        ids = dict(self.ids)
+        lines = [text] if text else []
+        for act, _ in acts:
+            ids[act.key] = f'c{number}'
+            number += 1
+        for act, _ in acts:
+            lines.append(self.line(renderer, act, ids))
+        self._written.setdefault(generation_id, []).extend(acts)
+        if not lines and any(w.is_person for w in self.state.answers[generation_id].waiting):
+            lines.append('Okay.')
+        return '\n'.join(lines)
+
+    @staticmethod
+    def line(renderer: Renderer, act: Act, ids: Mapping[str, str]) -> str:
+        """Return the line of a call."""
+        arguments = {k: f'${ids[v.key]}.{v.field}' if isinstance(v, Ref) else v
+                     for k, v in act.arguments.items()}
+        # as the ledger keeps it: then what was written is what the next prompt shows
+        arguments = json.loads(canonical_json(arguments))
+        return renderer.call_line(ids[act.key], act.name, arguments)
+
+    def next_number(self, renderer: Renderer) -> int:
+        """Return the number of the next call, as a model sees it that reads this context."""
+        prefixes = lineage.prefixes(self.state.ledger[:], renderer.instance)
+        seen = [int(e.call_id[1:]) for e in self.state.ledger
+                if e.kind == Kind.CALL and e.call_id[1:].isdigit() and (
+                    e.instance == renderer.instance or e.seq < prefixes.get(e.instance, 0))]
+        return max(seen, default=0) + 1
+
+    # -- the person's words -----------------------------------------------------------------------
+    def answer(self, intent: Intent, renderer: Renderer) -> Tuple[str, List[Act]]:
+        """Return what to say to the words of the person, and the calls to make."""
+        special = getattr(self, '_answer_' + intent.kind, None)
+        if special is not None:
+            return special(intent, renderer)
+        acts = [a for a in intent.plan if not self._twin(a, renderer)]
+        text = [f'I am already {a.gerund()}.' for a in intent.plan if a not in acts]
+        if intent.reply:
+            return ' '.join([*text, intent.reply]), acts
+        return ' '.join([*text, self.acknowledge(acts)]).strip(), acts
+
+    def acknowledge(self, acts: Sequence[Act]) -> str:
+        """Return what is said along with calls; reading needs no word."""
+        texts = []
+        for act in acts:
+            if act.tool is None or act.reads:
+                continue
+            if any(isinstance(v, Ref) for v in act.values.values()):
+                first = next((a for a in acts if a is not act and a.tool), act)
+                texts.append(f'Let me {first.inf()} first.')
+            else:
+                texts.append(fill(self.rng.choice(act.tool.concept.ack), act.words))
+        return ' '.join(filter(None, texts))
+
+    def _twin(self, act: Act, renderer: Renderer) -> bool:
+        """Tell whether a call runs that equals a state-changing act."""
+        return not act.reads and any(
+            c.name == act.name and canonical_json(c.arguments) == canonical_json(act.arguments)
+            for c in renderer.running.values()
+            if not any(isinstance(v, Ref) for v in act.arguments.values()))
+
+    def _running(self, renderer: Renderer) -> List[Tuple[str, Act, str]]:
+        """Return id, act and latest progress of the calls that the model sees running."""
+        found = []
+        for call in renderer.running.values():
+            act = self.acts.get(call.call_id)
+            if act is not None and call.phase != 'cancelling':
+                text = call.text if call.text not in ('', 'accepted') else ''
+                found.append((call.call_id, act, text))
+        return found
+
+    def _answer_progress(self, intent, renderer):
+        parts = []
+        for _, act, text in self._running(renderer):
+            if act.tool is not None:
+                parts.append(f'I am still {act.gerund()}' + (f', {text}' if text else '') + '.')
+        return ' '.join(parts) or 'Nothing is running at the moment.', []
+
+    def _answer_doing(self, intent, renderer):
+        running = self._running(renderer)
+        parts = [act.gerund() for _, act, _ in running if act.tool is not None]
+        if any(act.name in TIMERS for _, act, _ in running):
+            parts.append('waiting for a timer')
+        if any(act.name in ('fork', 'spawn') for _, act, _ in running):
+            parts.append('waiting for a helper')
+        return (f'I am {" and ".join(parts)}.' if parts
+                else 'I am doing nothing at the moment.'), []
+
+    def _answer_cancel(self, intent, renderer):
+        wanted = intent.plan[0].values.get('key')
+        running = self._running(renderer)
+        target = next((r for r in running if r[1].key == wanted), None)
+        if target is None and wanted is None and running:
+            target = running[-1]
+        if target is None:
+            return 'That is not running any more.', []
+        call_id, act, _ = target
+        alone = sum(a.name == act.name for _, a, _ in running) == 1
+        return '', [Act(intent.plan[0].key, 'cancel', {'call': act.name if alone else call_id})]
+
+    def _answer_instead(self, intent, renderer):
+        wanted = intent.plan[0].values.get('key')
+        new = intent.plan[1]
+        acts = [new]
+        target = next((r for r in self._running(renderer) if r[1].key == wanted), None)
+        replaces = new.tool.spec.when_busy == Busy.REPLACE and new.tool.spec.resources
+        if target is not None and not replaces:
+            alone = sum(a.name == target[1].name for _, a, _ in self._running(renderer)) == 1
+            acts.insert(0, Act(intent.plan[0].key, 'cancel',
+                               {'call': target[1].name if alone else target[0]}))
+        return self.acknowledge([new]), acts
+
+    def _answer_stop(self, intent, renderer):
+        stopped = [self.acts[c.call_id].gerund() for c in renderer.running.values()
+                   if c.phase == 'cancelling' and c.call_id in self.acts
+                   and self.acts[c.call_id].tool is not None]
+        return (f'I am stopping {" and ".join(stopped)}.' if stopped else 'Okay.'), []
+
+    def _answer_yes(self, intent, renderer):
+        return 'Okay.', []
+
+    def _answer_no(self, intent, renderer):
+        return 'All right, I will not do it.', []
+
+    # -- what happened ----------------------------------------------------------------------------
+    def tell(self, entry: Entry, trigger: str, declined: bool = False) -> str:
+        """Return how an entry is told to the person."""
+        act = self.acts.get(entry.call_id)
+        if trigger == 'accepted':
+            return f'I am {act.gerund()} now.' if act and act.tool else ''
+        if trigger == 'timer':
+            return self._reminder(entry.data.get('text', ''))
+        if entry.kind != Kind.RESULT or act is None:
+            return ''
+        data = entry.data
+        if act.tool is None:
+            return self._tell_own(act, entry.status, data)
+        if entry.status == Status.SUCCEEDED:
+            known = {**act.words, **(data.get('result') or {})}
+            told = [t for t in act.tool.concept.told if set(slots(t)) <= set(known)]
+            return fill(self.rng.choice(told), known) if told else f'Done: {act.inf()}.'
+        if entry.status == Status.FAILED and data.get('error_code') == Error.INVALID_ARGUMENTS:
+            return f'Sorry, I could not {act.inf()}, that is not possible here.'
+        if entry.status == Status.FAILED:
+            return f'Sorry, I could not {act.inf()}: {data.get("error_msg")}.'
+        if entry.status == Status.RETRACTED:
+            return '' if declined else f'I did not {act.inf()}, nobody said yes.'
+        if entry.status == Status.LOST:
+            return f'Sorry, I do not know how it ended when I tried to {act.inf()}.'
+        return f'I stopped {act.gerund()}.'
+
+    def _tell_own(self, act: Act, status: str, data: Mapping[str, Any]) -> str:
+        result = data.get('result') or {}
+        if status != Status.SUCCEEDED:
+            return f'Sorry, that did not work: {data.get("error_msg")}.'
+        if act.name == 'cancel':
+            named = [self.acts.get(i) for i in result.get('cancelling', ())]
+            words = [a.gerund() if a.tool else 'the timer' if a.name in TIMERS else 'the helper'
+                     for a in named if a is not None]
+            over = all(i in self.state.ended_calls for i in result.get('cancelling', ()))
+            return f'Okay, I {"stopped" if over else "am stopping"} {" and ".join(words)}.'
+        if act.name == 'set_timer':
+            return self._reminder(result.get('time_is_up', ''))
+        if act.name == 'now':
+            if act.values.get('day'):
+                return f'Today is {result["weekday"]}.'
+            return f'It is {result["time"][:5].lstrip("0") or "0"}.' \
+                if not result['time'].startswith('00') else f'It is {result["time"][:5]}.'
+        if act.name in ('fork', 'spawn'):
+            return f'My helper says: {result.get("report", "")}'
+        return ''
+
+    @staticmethod
+    def _reminder(text: str) -> str:
+        return f'It is time to {text}.' if text and text != 'the time is up' else 'The time is up.'
+
+    def report(self, instance: str) -> str:
+        """Return what a helper reports: every result that it has."""
+        return ' '.join(filter(None, (
+            self.tell(e, 'result') for e in self.state.ledger
+            if e.kind == Kind.RESULT and e.instance == instance)))

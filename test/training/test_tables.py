@@ -1,0 +1,82 @@
+"""The tables: splits share no template and no tool name, and every template can be filled."""
+import itertools
+import random
+
+from async_agent_ros.core.tools import ToolSpec
+from async_agent_ros.core.words import Effect
+from async_agent_ros.training import tables
+from async_agent_ros.training.catalogues import invented, own_tools, read_catalogue
+import pytest
+
+
+def _templates(split):
+    tongue = tables.language(split)
+    found = set()
+    for kind, phrases in tongue.phrases.items():
+        if kind != 'chores':
+            found.update(p[0] if isinstance(p, list) else p for p in phrases)
+    for concept in tongue.concepts:
+        found.update((*concept.ask, *concept.say))
+    return {' '.join(t.lower().split()) for t in found}
+
+
+@pytest.mark.parametrize('pair', list(itertools.combinations(tables.SPLITS, 2)), ids='-'.join)
+def test_splits_share_no_template_and_no_tool_name(pair):
+    first, second = pair
+    assert not _templates(first) & _templates(second)
+    names = [{n for c in tables.language(s).concepts for n in c.names} for s in pair]
+    assert not names[0] & names[1]
+    syllables = [set(tables.language(s).syllables) for s in pair]
+    assert not syllables[0] & syllables[1]
+    drawn = [{t.spec.name for i in range(60)
+              for t in invented(random.Random(i), tables.language(s), 5, 1.0)} for s in pair]
+    assert len(drawn[0]) > 100 and not drawn[0] & drawn[1]
+
+
+@pytest.mark.parametrize('split', tables.SPLITS)
+def test_every_template_can_be_filled_and_every_call_passes_its_schema(split):
+    rng = random.Random(3)
+    for tool in invented(rng, tables.language(split), 99):
+        for template in (*tool.concept.ask, *tool.concept.say):
+            for _ in range(5):
+                values = tool.draw(rng, template)
+                assert '{' not in tables.fill(template, values)
+                assert tool.spec.check_arguments(tool.arguments(values)) is None
+        result = tool.result(rng, values)
+        assert set(result) == set(tool.concept.result)
+        for told in tool.concept.told:
+            assert '{' not in tables.fill(told, {**values, **result})
+
+
+def test_own_tools_learn_from_their_examples_alone():
+    spec = ToolSpec('water', 'Water a plant.', {
+        'type': 'object', 'properties': {
+            'plant': {'type': 'string', 'enum': ['fern', 'rose']},
+            'litres': {'type': 'integer', 'minimum': 1, 'maximum': 3}},
+        'required': ['plant', 'litres']}, {
+        'type': 'object', 'properties': {'left_percent': {'type': 'number'}}},
+        Effect.STATE_CHANGING, examples=(
+            {'say': 'Please give the fern 2 litres.', 'arguments': {'plant': 'fern', 'litres': 2}},
+            {'say': 'Does the rose need 1 litre?', 'arguments': {'plant': 'rose', 'litres': 1}}))
+    spec = ToolSpec.from_json({**spec.__dict__, 'duplicates': None, 'effect': 'state_changing'})
+    tool, = own_tools([spec], None)
+    assert tool.concept.ask == ('give the {plant} {litres} litres',)
+    assert tool.concept.say == ('does the {plant} need {litres} litre',)
+    assert tool.concept.told == ('The left is {left_percent} percent.',)
+
+
+def test_a_tool_without_examples_still_has_a_template():
+    tool, = own_tools([ToolSpec('stir_pot', 'Stir.', {
+        'type': 'object', 'properties': {'n': {'type': 'integer'}}, 'required': ['n']})], None)
+    assert tool.concept.ask == ('stir pot {n}',)
+
+
+def test_what_is_wrong_with_a_file_of_tools_is_said(tmp_path):
+    for text, said in (('tools: []', 'no list of tools'), ('[{name: Bad Name}]', 'unusable'),
+                       ('{', 'neither YAML nor JSON')):
+        path = tmp_path / 'tools.yaml'
+        path.write_text(text)
+        with pytest.raises(tables.TableError, match=said):
+            read_catalogue(path)
+    with pytest.raises(tables.TableError, match='cannot be read'):
+        read_catalogue(tmp_path / 'none.yaml')
