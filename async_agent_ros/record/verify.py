@@ -11,6 +11,8 @@ CONTEXT_ENTRIES = 3
 """Entries that are shown before and after the first difference."""
 
 _WIDTH = 160
+_WHOLE = 600
+"""Characters of an entry that are shown whole."""
 
 
 @dataclass
@@ -80,7 +82,8 @@ def _difference_lines(verdict: Verdict) -> List[str]:
     lines = [f'  first difference: entry {seq}']
     for entry in recorded[max(0, seq - CONTEXT_ENTRIES):seq]:
         lines.append(_short('  ', entry))
-    lines += [_whole('expected', difference.recorded), _whole('got', difference.replayed)]
+    lines += [_whole('expected', difference.recorded, difference.replayed),
+              _whole('got', difference.replayed, difference.recorded)]
     for entry in recorded[seq + 1:seq + 1 + CONTEXT_ENTRIES]:
         lines.append(_short('  ', entry))
     if difference.recorded is not None and difference.replayed is not None:
@@ -102,8 +105,16 @@ def _short(mark: str, entry: Entry) -> str:
     return text if len(text) <= _WIDTH else text[:_WIDTH - 1] + '…'
 
 
-def _whole(word: str, entry: Optional[Entry]) -> str:
-    return f'  {word:<9} {entry.line() if entry is not None else "(no entry)"}'
+def _whole(word: str, entry: Optional[Entry], other: Optional[Entry]) -> str:
+    """Return the entry, of a long one the part around the first difference."""
+    line = entry.line() if entry is not None else '(no entry)'
+    if len(line) > _WHOLE:
+        beside = other.line() if other is not None else ''
+        at = next((i for i, (a, b) in enumerate(zip(line, beside)) if a != b), len(beside))
+        begin = max(0, min(at, len(line)) - _WHOLE // 2)
+        end = begin + _WHOLE
+        line = ('…' if begin else '') + line[begin:end] + ('…' if end < len(line) else '')
+    return f'  {word:<9} {line}'
 
 
 def _cause(word: str, cause: Optional[Cause], verdict: Verdict) -> str:
@@ -126,5 +137,6 @@ def describe_disagreement(verdicts: List[Verdict]) -> str:
             if a.session == b.session and first_difference(a.entries[:length], b.entries[:length]):
                 seq = first_difference(a.entries[:length], b.entries[:length]).seq
                 return (f'{a.source} and {b.source} differ from entry {seq} on:\n'
-                        f'{_whole("one", a.entries[seq])}\n{_whole("other", b.entries[seq])}')
+                        f'{_whole("one", a.entries[seq], b.entries[seq])}\n'
+                        f'{_whole("other", b.entries[seq], a.entries[seq])}')
     return ''

@@ -42,6 +42,18 @@ def test_the_first_difference_is_shown_with_its_cause(journal_file, capsys):
     assert 'get_battery' in text.split('expected')[0], 'the neighbours are shown'
 
 
+def test_of_a_long_entry_the_part_that_differs_is_shown(journal_file, capsys):
+    lines = journal_file.read_text().splitlines()
+    broken = [line.replace('set_timer', 'set_alarm') for line in lines]
+    assert broken != lines
+    journal_file.write_text('\n'.join(broken) + '\n')
+    code, text = replay_verify(journal_file, capsys)
+    expected, got = (next(x for x in text.splitlines() if x.strip().startswith(word))
+                     for word in ('expected', 'got'))
+    assert code == 1 and len(expected) < 700 and len(got) < 700
+    assert 'set_alarm' in expected and 'set_timer' in got
+
+
 def test_an_event_that_the_kernel_cannot_step_is_named(journal_file):
     history = from_journal(journal_file)
     index = next(i for i, c in enumerate(history.causes) if type(c.event).__name__ == 'CallEnded')
