@@ -19,6 +19,7 @@ from async_agent_ros.speech.audio import AudioError
 from async_agent_ros.speech.devices import HUNG_S
 from async_agent_ros.speech.endpointing import EndpointSettings
 from async_agent_ros.speech.listening import Listener, ListenSettings
+from async_agent_ros.speech.onset import EagerOnset
 from async_agent_ros.speech.recognition import Job, RecognitionThread, Utterance
 from async_agent_ros.speech.recognizer import make_recognizer, Recognizer, RecognizerError
 from async_agent_ros.speech.reference import Reference
@@ -77,6 +78,10 @@ class AsrNode(LifecycleNode):
                 minimum=2.0, maximum=300.0)
         declare('echo', 'auto', "the robot's own voice in the microphone: aec cancels, gate "
                 'mutes, auto is the best installed; a WAV file holds none', choices=echo.KINDS)
+        declare('eager', True, 'while the robot speaks, the first sound that is not its own holds '
+                'it; false: a voice must be recognised first, which takes 0.1 to 0.2 s longer')
+        declare('confirm_s', vad.confirm_s, 'a sound that holds the robot must turn out to be a '
+                'voice in this time, else it goes on', minimum=0.1, maximum=2.0)
         self._recognizer: Optional[Recognizer] = None
         self._recognizer_error = ''
         self._source: Optional[AudioSource] = None
@@ -104,7 +109,7 @@ class AsrNode(LifecycleNode):
                 qos_overriding_options=qos.OVERRIDABLE)
         # What the robot plays, as it becomes audible: the reference of the echo.
         self._played_sub = None
-        if self._cancels():
+        if self._cancels() or self._value('eager'):
             self._played_sub = self.create_subscription(
                 Audio, 'audio_out', self._on_played, qos.AUDIO,
                 qos_overriding_options=qos.OVERRIDABLE)
@@ -209,15 +214,17 @@ class AsrNode(LifecycleNode):
 
     def _make_echo(self) -> Optional[echo.EchoPath]:
         self._echo_error = ''
-        if not self._cancels():
+        kind = self._value('echo') if self._cancels() else 'off'
+        eager = EagerOnset() if self._value('eager') else None
+        if kind == 'off' and eager is None:
             return None
         try:
-            canceller = echo.make_canceller(self._value('echo'))
+            canceller = echo.make_canceller(kind)
         except AudioError as error:
             self._echo_error = f'{error}. Until then its voice is muted'
             self.get_logger().error(self._echo_error)
             canceller = echo.make_canceller('gate')
-        return echo.EchoPath(canceller, self._reference)
+        return echo.EchoPath(canceller, self._reference, eager)
 
     def _settings(self) -> ListenSettings:
         value = self._value
@@ -229,7 +236,8 @@ class AsrNode(LifecycleNode):
                 min_speech_s=value('min_speech_s'), end_silence_s=value('end_silence_s'),
                 early_silence_s=(min(VadSettings().early_silence_s, value('endpoint_min_s') / 2)
                                  if value('early_recognition') else never_s),
-                pre_roll_s=value('pre_roll_s'), max_utterance_s=value('max_utterance_s')),
+                pre_roll_s=value('pre_roll_s'), max_utterance_s=value('max_utterance_s'),
+                confirm_s=value('confirm_s')),
             endpoint=EndpointSettings(
                 min_s=value('endpoint_min_s'), usual_s=value('end_silence_s'),
                 max_s=value('endpoint_max_s')),
@@ -350,6 +358,7 @@ class AsrNode(LifecycleNode):
             recognizer=self._recognizer.describe() if self._recognizer else 'none',
             last_recognition_ms=f'{recognition.last_s * 1e3:.0f}' if recognition else 'none',
             partials_skipped=recognition.skipped if recognition else 0,
+            false_onsets=listener.false_onsets if listener else 0,
             echo=self._echo.name if self._echo else 'off')
         if isinstance(self._source, QueueSource):
             values['lost_samples'] = self._source.lost_samples

@@ -9,7 +9,9 @@ from typing import Optional, Protocol
 import numpy as np
 
 from .audio import AudioError, Block, NS_PER_S, RATE
+from .echo_bands import EchoBands
 from .echo_search import EchoSearch, FRAME, Presence
+from .onset import EagerOnset
 from .reference import Reference
 
 KINDS = ('auto', 'aec', 'gate', 'off')
@@ -22,6 +24,8 @@ class EchoCanceller(Protocol):
     """Takes the echo of the reference out of the microphone."""
 
     name: str
+    search: Optional[EchoSearch]
+    """What is known of the echo; None where none is looked for."""
 
     def process(self, microphone: np.ndarray, reference: np.ndarray) -> np.ndarray:
         """Return FRAME int16 samples without echo; both frames are of the same 10 ms."""
@@ -53,7 +57,7 @@ class WebRtcCanceller:
                              ) from None
         self._frame = rtc.AudioFrame
         self._module = rtc.AudioProcessingModule(echo_cancellation=True, high_pass_filter=True)
-        self._search = EchoSearch()
+        self.search = EchoSearch()
         self._settle = self._SETTLE
 
     def process(self, microphone: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -63,12 +67,12 @@ class WebRtcCanceller:
         data = bytearray(microphone.tobytes())
         self._module.set_stream_delay_ms(0)
         self._module.process_stream(self._frame(data, RATE, 1, FRAME))
-        self._search.take(microphone, reference)
+        self.search.take(microphone, reference)
         if self._settle and np.abs(reference.astype(np.int32)).max() > 300:
             self._settle -= 1
-        if self._search.presence is Presence.ABSENT:
+        if self.search.presence is Presence.ABSENT:
             return microphone
-        if self._settle or self._search.presence is Presence.UNKNOWN:
+        if self._settle or self.search.presence is Presence.UNKNOWN:
             return np.zeros(FRAME, np.int16)
         return np.frombuffer(data, np.int16)
 
@@ -89,13 +93,8 @@ class GateCanceller:
 
     name = 'gate'
 
-    _WINDOW = 512
-    _RING = 0.8
-    """What is left of a sound in a room after 10 ms: 60 dB in 0.6 s."""
     _MARGIN = 2.5
     """Above so many times the usual echo, power is somebody else's."""
-    _LEARN = 40
-    """Frames of the robot's voice before anything is let through beside it."""
     _OPEN = 2
     """Frames in a row that open the gate."""
     _HOLD = 15
@@ -103,25 +102,17 @@ class GateCanceller:
 
     def __init__(self, *, share: float = 0.35):
         self._share = share
-        self._search = EchoSearch()
-        self._taper = np.hanning(self._WINDOW).astype(np.float32)
+        self.search = EchoSearch()
         # Below 150 Hz rooms hum, above 5 kHz there is little speech.
-        edges = np.geomspace(150, 5000, 19) * self._WINDOW / RATE
-        self._edges = np.unique(edges.astype(int))
-        bands = len(self._edges) - 1
-        self._ringing = np.zeros(bands)
-        self._gain = np.full(bands, -3.0)
-        self._noise = np.full(bands, 1e5)
-        self._learned = np.zeros(bands, int)
+        self._bands = EchoBands(512, 150.0, 5000.0, 18)
         self._run = self._hold = self._delay = 0
 
     def process(self, microphone: np.ndarray, reference: np.ndarray) -> np.ndarray:
         """Return the frame, or silence when it is the robot's own."""
-        search = self._search
+        search = self.search
         search.take(microphone, reference)
         if abs(search.delay - self._delay) > FRAME:
-            # What was learned was learned of other moments.
-            self._learned[:] = 0
+            self._bands.forget()
         self._delay = search.delay
         self._run = self._run + 1 if self._stands_out() else 0
         self._hold = self._HOLD if self._run >= self._OPEN else max(0, self._hold - 1)
@@ -129,36 +120,31 @@ class GateCanceller:
             return microphone
         return np.zeros(FRAME, np.int16)
 
-    def _power(self, samples: np.ndarray) -> np.ndarray:
-        bins = np.abs(np.fft.rfft(samples * self._taper)) ** 2
-        return np.add.reduceat(bins, self._edges)[:-1]
-
     def _stands_out(self) -> bool:
         """Take in the last window; return whether there is more in it than echo and noise."""
-        heard = self._power(self._search.mic[-self._WINDOW:])
-        played = self._power(self._search.delayed(self._WINDOW))
-        self._ringing = np.maximum(played, self._RING * self._ringing)
-        noise = self._noise
-        self._noise = np.where(heard < noise, 0.9 * noise + 0.1 * heard, noise * 1.002)
-        usual = 10.0 ** self._gain * self._ringing
-        rest = np.maximum(0.0, heard - self._MARGIN * usual - 4.0 * self._noise)
-        sure = self._learned >= self._LEARN
+        bands = self._bands
+        bands.take(self.search.mic[-bands.window:], self.search.delayed(bands.window))
+        heard, sure = bands.heard, bands.known
+        rest = np.maximum(0.0, heard - self._MARGIN * bands.usual - 4.0 * bands.noise)
         known = float(heard[sure].sum())
         somebody = bool(known > 0.3 * heard.sum() and rest[sure].sum() > self._share * known
-                        and heard.sum() > 8.0 * self._noise.sum())
-        if self._search.settled >= 2:
-            self._learn(heard, somebody)
+                        and heard.sum() > 8.0 * bands.noise.sum())
+        if self.search.settled >= 2:
+            bands.learn(somebody)
         return somebody
 
-    def _learn(self, heard: np.ndarray, somebody: bool) -> None:
-        """Follow the level below which four fifths of the echo lie; a person lifts it slowly."""
-        fresh = self._learned < self._LEARN
-        audible = (self._ringing > 1e5) & (
-            fresh | (self._ringing * 10.0 ** self._gain > self._noise))
-        above = np.log10(heard / (self._ringing + 1.0) + 1e-9) > self._gain
-        step = np.where(fresh, 0.15, 0.004 if somebody else 0.02)
-        self._gain += np.where(audible, np.where(above, step, -step / 4.0), 0.0)
-        self._learned += audible
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class NoCanceller:
+    """Passes on what the microphone captures."""
+
+    name, search = 'off', None
+
+    def process(self, microphone: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        """Return the frame as it is."""
+        return microphone
 
     def close(self) -> None:
         """Nothing is held."""
@@ -168,16 +154,20 @@ class EchoPath:
     """
     Blocks of the microphone in, blocks without the robot's voice out.
 
-    Costs nothing while the robot is silent: then blocks pass through untouched.
+    Costs next to nothing while the robot is silent: then blocks pass through untouched. While it
+    can be heard, `eager` tells of the first sound that is not its own.
     """
 
-    def __init__(self, canceller: EchoCanceller, reference: Reference):
-        self._canceller, self._reference = canceller, reference
+    def __init__(self, canceller: EchoCanceller, reference: Reference,
+                 eager: Optional[EagerOnset] = None):
+        self._canceller, self._reference, self.eager = canceller, reference, eager
         self._pending = np.zeros(0, np.int16)
         self._next: Optional[int] = None
         self._stamp_ns = 0
         self.active = False
         """The robot can be heard at the moment."""
+        self.somebody = False
+        """Somebody began to make a sound over the robot's voice in the last block."""
 
     @property
     def name(self) -> str:
@@ -193,18 +183,26 @@ class EchoPath:
         first_ns = block.stamp_ns - len(self._pending) * NS_PER_S // RATE
         first = start - len(self._pending)
         samples = np.concatenate([self._pending, block.samples])
-        self.active = self._reference.audible(first_ns, TAIL_S)
+        self.active, self.somebody = self._reference.audible(first_ns, TAIL_S), False
         if not self.active:
             self._pending = samples[:0]
+            if self.eager is not None:
+                self.eager.listen(samples)
             return Block(samples, first, first_ns) if len(samples) else None
         count = len(samples) // FRAME * FRAME
         self._pending = samples[count:]
         if not count:
             return None
         reference = self._reference.window(self._steady(first_ns, count), count)
-        out = [self._canceller.process(samples[at:at + FRAME], reference[at:at + FRAME])
+        out = [self._frame(samples[at:at + FRAME], reference[at:at + FRAME])
                for at in range(0, count, FRAME)]
         return Block(np.concatenate(out), first, first_ns)
+
+    def _frame(self, microphone: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        frame = self._canceller.process(microphone, reference)
+        if self.eager is not None and self.eager.take(frame, self._canceller.search):
+            self.somebody = True
+        return frame
 
     def _steady(self, first_ns: int, count: int) -> int:
         """Return the time of the first sample, without the jitter of single stamps."""
@@ -220,14 +218,14 @@ class EchoPath:
         self._canceller.close()
 
 
-def make_canceller(kind: str) -> Optional[EchoCanceller]:
+def make_canceller(kind: str) -> EchoCanceller:
     """
-    Return the canceller of a kind in KINDS; None for off.
+    Return the canceller of a kind in KINDS.
 
     auto is WebRTC's where it is installed, else the gate. Raises AudioError when `aec` is missing.
     """
     if kind == 'off':
-        return None
+        return NoCanceller()
     if kind == 'gate':
         return GateCanceller()
     try:

@@ -12,9 +12,10 @@ from typing import Callable, Iterable, Optional
 from .audio import AudioError, Block, RATE
 from .echo import EchoPath
 from .endpointing import Endpointer, EndpointSettings
+from .onset import HELD_S
 from .recognition import Job, MARGIN, RecognitionThread, Utterance
 from .sources import AudioSource
-from .vad import Change, Lull, Offset, Onset, SileroVad, SpeechDetector, VadSettings
+from .vad import Change, Confirmed, Lull, Offset, Onset, SileroVad, SpeechDetector, VadSettings
 
 _RETRY_S = 2.0
 
@@ -52,6 +53,8 @@ class Listener:
         self._prefix, self._number = uuid.uuid4().hex[:6], 0
         self.utterance: Optional[Utterance] = None
         """The one that is open."""
+        self.false_onsets = 0
+        """Sounds over the robot's voice that were taken for speech on suspicion and were none."""
 
     def run(self, source: AudioSource, stop: threading.Event) -> None:
         """Read until `stop` is set; a source that fails is opened again, and that is said."""
@@ -96,7 +99,9 @@ class Listener:
             self._detector.end_silence_s = utterance.endpointer.needed_s(
                 self._detector.last_speech)
         self._apply(self._detector.feed(block))
-        if self.utterance is not None:
+        if self._echo is not None and self._echo.somebody:
+            self._apply(self._detector.suspect(HELD_S))
+        if self.utterance is not None and not self._detector.suspected:
             self._recognise_partly(self.utterance)
 
     def _apply(self, changes: Iterable[Change]) -> None:
@@ -109,6 +114,10 @@ class Listener:
                     detector.time_of(change.onset), Endpointer(self._settings.endpoint),
                     asked=change.known)
                 self._on_started(self.utterance, change.probability)
+                if not change.suspected:
+                    self._judge(True)
+            elif isinstance(change, Confirmed):
+                self._judge(True)
             elif isinstance(change, Lull):
                 if self.utterance.asked < change.end + MARGIN:
                     self._ask(self.utterance)
@@ -120,8 +129,18 @@ class Listener:
         end_ns = self._detector.time_of(change.end)
         job = self._job(utterance, change.end + int(0.2 * RATE))
         job.speech_end, job.speech_end_ns = change.end, end_ns
+        if change.nothing:
+            job.nothing = True
+            self.false_onsets += 1
+            self._judge(False)
         self._on_stopped(utterance, end_ns, change.probability)
         self._recognition.finish(job)
+
+    def _judge(self, voice: bool) -> None:
+        """Tell the detector of first sounds whether it was right."""
+        eager = self._echo.eager if self._echo is not None else None
+        if eager is not None:
+            (eager.confirmed if voice else eager.refuted)()
 
     def _recognise_partly(self, utterance: Utterance) -> None:
         settings, detector = self._settings, self._detector

@@ -51,6 +51,8 @@ class Job:
     quick: bool = False
     """The person still speaks: another job follows soon."""
     final: bool = False
+    nothing: bool = False
+    """No voice was in it: nothing is to recognise."""
     speech_end: int = 0
     speech_end_ns: int = 0
 
@@ -136,6 +138,8 @@ class RecognitionThread:
     def _recognise(self, job: Job) -> Revision:
         if self._recognizer is None:
             return Revision('', 0)
+        if job.nothing:
+            return Revision('', 0, rejected='no voice')
         utterance = job.utterance
         if utterance.transcriber is None:
             utterance.transcriber = Transcriber(self._recognizer)

@@ -79,15 +79,25 @@ class VadSettings:
     """Audio before the onset that belongs to the utterance: detectors come late."""
     max_utterance_s: float = 28.0
     """An utterance that lasts longer is split."""
+    confirm_s: float = 0.35
+    """A sound that was taken for speech on suspicion must turn out to be a voice in this time."""
 
 
 @dataclass(frozen=True)
 class Onset:
-    """Speech began at sample `onset`; it is known since sample `known`."""
+    """Speech began at sample `onset`; it is known since sample `known`, or only suspected."""
 
     onset: int
     known: int
     probability: float
+    suspected: bool = False
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """What was suspected is a voice."""
+
+    known: int
 
 
 @dataclass(frozen=True)
@@ -108,9 +118,11 @@ class Offset:
     known: int
     probability: float
     split: bool = False
+    nothing: bool = False
+    """It was suspected, and no voice followed."""
 
 
-Change = Union[Onset, Lull, Offset]
+Change = Union[Onset, Confirmed, Lull, Offset]
 
 
 class Segmenter:
@@ -131,8 +143,28 @@ class Segmenter:
         self._speaking = False
         self._end = at
         self._lulled = False
+        self._suspected = -1
         self._sum = 0.0
         self._frames = 0
+
+    def suspect(self, onset: int, known: int) -> List[Change]:
+        """
+        Begin an utterance on other grounds than a voice, unless one is open.
+
+        It ends soon when no voice follows.
+        """
+        if self._speaking:
+            return []
+        # Frames that looked like speech already belong to it.
+        self._onset = max(self._end, min(onset, known if self._onset is None else self._onset))
+        self._speaking, self._lulled, self._end = True, False, max(self._end, known)
+        self._suspected = known
+        return [Onset(self._onset, known, self._mean(), suspected=True)]
+
+    @property
+    def suspected(self) -> bool:
+        """The open utterance is not known to be a voice."""
+        return self._suspected >= 0
 
     @property
     def speaking(self) -> bool:
@@ -164,6 +196,14 @@ class Segmenter:
                 changes.append(Onset(self._onset, self._at, self._mean()))
             return changes
         self._count(probability)
+        if self.suspected:
+            if probability >= settings.onset_threshold:
+                self._suspected = -1
+                changes.append(Confirmed(self._at))
+            elif self._at - self._suspected >= settings.confirm_s * RATE:
+                return [self._close(split=False)]
+            else:
+                return changes
         if probability >= settings.offset_threshold:
             self._end, self._lulled = self._at, False
         silence = self._at - self._end
@@ -188,8 +228,9 @@ class Segmenter:
         return self._sum / max(1, self._frames)
 
     def _close(self, split):
-        change = Offset(self._onset, self._end, self._at, self._mean(), split)
-        self._speaking, self._onset, self._run = False, None, 0
+        change = Offset(self._onset, self._end, max(self._at, self._end), self._mean(), split,
+                        nothing=self.suspected)
+        self._speaking, self._onset, self._run, self._suspected = False, None, 0, -1
         self._sum, self._frames = 0.0, 0
         return change
 
@@ -240,6 +281,15 @@ class SpeechDetector:
     def speaking(self) -> bool:
         """An utterance is open."""
         return self._segmenter.speaking
+
+    @property
+    def suspected(self) -> bool:
+        """The open utterance is not known to be a voice."""
+        return self._segmenter.suspected
+
+    def suspect(self, seconds: float) -> List[Change]:
+        """Begin an utterance: somebody has made a sound for so long, whatever it is."""
+        return self._segmenter.suspect(max(0, self._next - int(seconds * RATE)), self._next)
 
     @property
     def last_speech(self) -> int:

@@ -4,9 +4,10 @@ import importlib.util
 from async_agent_ros.speech.audio import AudioError, Block, NS_PER_S, RATE, resample
 from async_agent_ros.speech.echo import EchoPath, make_canceller, TAIL_S, WebRtcCanceller
 from async_agent_ros.speech.echo_search import FRAME
+from async_agent_ros.speech.onset import EagerOnset, HELD_S
 from async_agent_ros.speech.person import Person
 from async_agent_ros.speech.reference import Reference
-from async_agent_ros.speech.vad import Onset, SileroVad, SpeechDetector, VadSettings
+from async_agent_ros.speech.vad import Confirmed, Onset, SileroVad, SpeechDetector, VadSettings
 import numpy as np
 import pytest
 
@@ -53,7 +54,7 @@ def hear(vad, kind, robot, person, *, delay_ms, level_db, noise=15.0):
     mic = np.clip(mic, -32767, 32767).astype(np.int16)
     reference = Reference()
     played = resample(robot, RATE, ROBOT_RATE)
-    path = EchoPath(make_canceller(kind), reference)
+    path = EchoPath(make_canceller(kind), reference, EagerOnset())
     vad.reset()
     detector = SpeechDetector(VadSettings(), vad)
     found, base_ns = [], 50 * NS_PER_S
@@ -64,7 +65,11 @@ def hear(vad, kind, robot, person, *, delay_ms, level_db, noise=15.0):
         reference.add(played[first:end], rate=ROBOT_RATE, first_sample=first, stamp_ns=stamp_ns)
         block = path.process(Block(mic[at:at + 160], at, stamp_ns))
         if block is not None:
-            found += [(type(c), c.onset / RATE, c.known / RATE) for c in detector.feed(block)]
+            changes = detector.feed(block)
+            if path.somebody:
+                changes += detector.suspect(HELD_S)
+            found += [(type(c), c.onset / RATE, c.known / RATE) for c in changes
+                      if not isinstance(c, Confirmed)]
     path.close()
     return found
 
@@ -94,6 +99,7 @@ def test_a_person_over_the_robot_is_heard(vad, voices, kind, delay_ms, level_db)
     onsets = [c for c in hear(vad, kind, robot, person, delay_ms=delay_ms, level_db=level_db)
               if c[0] is Onset]
     assert onsets and begin - 0.1 < onsets[0][1] < begin + 0.5
+    assert onsets[0][2] < begin + 0.1, 'the first sound is known at once'
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -102,6 +108,40 @@ def test_with_a_headset_a_person_is_heard_too(vad, voices, kind):
     onsets = [c for c in hear(vad, kind, robot, person, delay_ms=0, level_db=-200)
               if c[0] is Onset]
     assert onsets and OVER_S - 0.1 < onsets[0][1] < OVER_S + 0.8
+
+
+def noisy(*stretches, seed=0):
+    """Return stretches of (seconds, level of the noise), one after the other."""
+    rng = np.random.default_rng(seed)
+    return np.concatenate([rng.normal(0, level, int(s * RATE)) for s, level in stretches]).astype(
+        np.int16)
+
+
+def begins(eager, samples):
+    """Return when it says that somebody makes a sound, seconds."""
+    return [(at + FRAME) / RATE for at in range(0, len(samples) - FRAME + 1, FRAME)
+            if eager.take(samples[at:at + FRAME], None)]
+
+
+def test_a_sound_over_the_background_is_known_within_hundredths_and_a_click_is_none():
+    times = begins(EagerOnset(), noisy((1, 20), (0.3, 400), (1, 20), (0.01, 4000), (1, 20)))
+    assert len(times) == 1 and 1.0 < times[0] <= 1.04
+    # A background that becomes louder is one sound, and then the background.
+    assert len(begins(EagerOnset(), noisy((1, 20), (6, 200)))) == 1
+    assert not begins(EagerOnset(), noisy((3, 0))), 'a microphone that is mute'
+
+
+def test_sounds_that_were_nothing_are_heard_less_and_less_often():
+    eager, heard = EagerOnset(), []
+    for number in range(20):
+        heard += [number] * len(begins(eager, noisy((0.8, 20), (0.2, 600), seed=number)))
+        if heard[-1:] == [number]:
+            eager.refuted()
+    assert heard[0] <= 1 and len(heard) < 8
+    eager.confirmed()
+    for number in range(40):
+        begins(eager, noisy((1, 20), seed=number))
+    assert begins(eager, noisy((0.8, 20), (0.2, 600)))
 
 
 def test_while_the_robot_is_silent_every_sample_passes():
@@ -155,7 +195,7 @@ def test_the_reference_is_found_by_time():
 
 
 def test_kinds():
-    assert make_canceller('off') is None and make_canceller('gate').name == 'gate'
+    assert make_canceller('off').name == 'off' and make_canceller('gate').name == 'gate'
     assert make_canceller('auto').name in ('aec', 'gate')
 
 

@@ -122,6 +122,44 @@ def test_revisions_come_while_the_person_speaks_and_the_final_is_there_at_the_en
     assert reader.calls == calls
 
 
+def test_a_sound_without_a_voice_holds_the_robot_for_a_moment_and_is_not_recognised(ear):
+    reader = Reader('.')
+    one = ear(reader)
+    path = SomebodyAt(0.5)
+    one.listener._echo = path
+    one.hear(1.2)
+    assert [s[0] for s in one.said] == ['started', 'stopped', 'final'] and not reader.calls
+    assert one.of('started')[0][2] / RATE == pytest.approx(0.5, abs=0.02)
+    assert one.of('stopped')[0][2] / RATE == pytest.approx(0.86, abs=0.04)
+    final, = one.of('final')
+    assert final[2].text == '' and final[2].rejected == 'no voice'
+    assert path.eager.judged == [False] and one.listener.false_onsets == 1
+    path.at = int(1.4 * RATE)
+    one.hear(0.2)
+    one.hear(1.1, loud=True)    # the voice that follows makes it an utterance like any other
+    one.hear(1.3)
+    assert path.eager.judged == [False, True]
+    assert one.of('final')[1][2].text == 'drive to.'
+    assert one.of('started')[1][2] / RATE == pytest.approx(1.4, abs=0.02)
+
+
+class SomebodyAt:
+    """An echo path that passes everything, and hears a sound at one moment."""
+
+    def __init__(self, at_s):
+        self.at, self.eager, self.judged = int(at_s * RATE), self, []
+
+    def process(self, block):
+        self.somebody = block.first_sample <= self.at < block.first_sample + len(block.samples)
+        return block
+
+    def confirmed(self):
+        self.judged.append(True)
+
+    def refuted(self):
+        self.judged.append(False)
+
+
 def test_words_that_ask_for_more_hold_the_turn_open(ear):
     one = ear(Reader('.'))
     one.hear(1.1, loud=True)

@@ -1,6 +1,6 @@
 """Utterances from probabilities: onset, true end, lulls, splits."""
 from async_agent_ros.speech.audio import Block, RATE
-from async_agent_ros.speech.vad import FRAME, Lull, Offset, Onset, SampleClock, Segmenter
+from async_agent_ros.speech.vad import Confirmed, FRAME, Lull, Offset, Onset, SampleClock, Segmenter
 from async_agent_ros.speech.vad import SpeechDetector, VadSettings
 from hypothesis import given, settings, strategies as st
 import numpy as np
@@ -21,6 +21,26 @@ def test_the_true_end_is_without_the_silence_window():
     assert isinstance(lull, Lull) and lull.end == 30 * FRAME and lull.known == 35 * FRAME
     assert isinstance(offset, Offset) and offset.end == 30 * FRAME
     assert 0.6 <= (offset.known - offset.end) / RATE < 0.6 + FRAME_S
+
+
+def test_a_suspicion_becomes_speech_when_a_voice_follows():
+    segmenter = Segmenter(VadSettings(end_silence_s=0.6))
+    changes_of(segmenter, (0.0, 10))
+    onset, = segmenter.suspect(9 * FRAME, 10 * FRAME)
+    assert onset.suspected and segmenter.suspected and segmenter.speaking
+    assert not segmenter.suspect(10 * FRAME, 11 * FRAME), 'one is enough'
+    confirmed, lull, offset = changes_of(segmenter, (0.1, 3), (0.9, 10), (0.0, 25))
+    assert isinstance(confirmed, Confirmed) and confirmed.known == 14 * FRAME
+    assert offset.onset == onset.onset == 9 * FRAME and offset.end == 23 * FRAME
+    assert not offset.nothing and not segmenter.suspected
+
+
+def test_a_suspicion_without_a_voice_is_over_soon():
+    segmenter = Segmenter(VadSettings(confirm_s=0.32))
+    changes_of(segmenter, (0.0, 10))
+    segmenter.suspect(9 * FRAME, 10 * FRAME)
+    offset, = changes_of(segmenter, (0.2, 20))
+    assert offset.nothing and offset.known == 20 * FRAME and offset.onset <= offset.end
 
 
 def test_a_click_starts_nothing():

@@ -1,0 +1,154 @@
+"""
+Somebody makes a sound while the robot speaks: known within some hundredths of a second.
+
+Voice activity detection waits for a voice, and "stop" begins with a hiss. A pause of the robot is
+cheap and is taken back, so the first sound that is neither the robot's own nor the background is
+enough to hold it; a voice must follow soon.
+"""
+from collections import deque
+import math
+from typing import Deque, Optional
+
+import numpy as np
+
+from .audio import RATE
+from .echo_bands import EchoBands
+from .echo_search import EchoSearch, FRAME, Presence
+
+FRAMES_PER_S = RATE // FRAME
+HELD_S = 0.04
+"""How long a sound has lasted when it is known."""
+
+
+class Background:
+    """The power of what is always there: the quietest moment of the last one or two seconds."""
+
+    _FRAMES = 25
+    _STRETCHES = 6
+
+    def __init__(self):
+        self._last = self._smooth = 0.0
+        self._mute = 0
+        self._least: Deque[float] = deque(maxlen=self._STRETCHES)
+        self._now, self._count = math.inf, 0
+        self.power = 0.0
+        """Of samples squared, with the high tones lifted; 0.0 while it is not known."""
+
+    def take(self, frame: np.ndarray) -> float:
+        """Take the next FRAME of samples and return its power."""
+        samples = frame.astype(np.float32)
+        lifted = samples - 0.9 * np.concatenate([[self._last], samples[:-1]])
+        self._last = samples[-1]
+        power = float(np.mean(lifted * lifted))
+        if power < 1.0:
+            # Mute: that tells nothing, and behind it the background may be another one.
+            self._mute += 1
+            return power
+        if self._mute > self._FRAMES:
+            self._least.clear()
+            self._smooth, self.power = power, 0.0
+            self._now, self._count = math.inf, 0
+        self._mute = 0
+        self._smooth = 0.5 * self._smooth + 0.5 * power
+        self._now, self._count = min(self._now, self._smooth), self._count + 1
+        if self._count >= self._FRAMES:
+            self._least.append(self._now)
+            self._now, self._count = math.inf, 0
+        if self._least:
+            self.power = min(*self._least, self._now)
+        return power
+
+
+class EagerOnset:
+    """
+    Judges every FRAME of the microphone, from what the echo canceller knows.
+
+    Two signs count: the frame without its echo is louder than the background, and the microphone
+    is louder in some bands than the echo usually is there. The second one hears the hiss that a
+    canceller takes away together with the echo. Sounds that no voice followed (refuted) make it
+    rest, each time for twice as long, so that a noisy place does not make the robot stutter.
+    """
+
+    _LOUDER = 10.0
+    """Factor on the power of the background: 10 dB."""
+    _LEAST = 600.0
+    """Power, of samples squared with the high tones lifted, that is a sound at all."""
+    _BAND_LOUDER = 6.3
+    """The same factor in a band: 8 dB above echo and background."""
+    _BANDS = 3
+    """Bands that must be so loud."""
+    _NEED, _OF = 3, 4
+    """Frames of the last ones that must be so: a click is shorter."""
+    _SETTLE = 150
+    """Frames with an echo, until a canceller that has just found it takes all of it away."""
+    _CALM = 20
+    """Frames without such a sound before the next one counts."""
+    _REST_S, _LONGEST_S = 0.5, 30.0
+    """Rest after a sound that was nothing; at most."""
+    _FORGET_S = 20.0
+    """Without another one for so long, the next rest is short again."""
+
+    def __init__(self):
+        self._bands = EchoBands(320, 150.0, 7600.0, 22)
+        self._background = Background()
+        self._hits = 0
+        self._calm = self._CALM
+        self._delay = self._heard = 0
+        self._rest_s = self._REST_S
+        self._resting = self._since = 0
+
+    def listen(self, samples: np.ndarray) -> None:
+        """Follow the background while the robot is silent."""
+        for at in range(0, len(samples) - FRAME + 1, FRAME):
+            self._background.take(samples[at:at + FRAME])
+        self._hits, self._calm = 0, self._CALM
+        self._since += len(samples) // FRAME
+
+    def take(self, cleaned: np.ndarray, search: Optional[EchoSearch]) -> bool:
+        """
+        Take a frame without its echo; return whether somebody has just begun to make a sound.
+
+        `search` holds the frame as it was captured; None where no echo is cancelled.
+        """
+        hit = self._louder(cleaned)
+        if search is not None and search.presence is not Presence.ABSENT:
+            hit = self._over_echo(search) or hit
+            hit = hit and self._heard >= self._SETTLE
+        self._hits = (self._hits << 1 | hit) & ((1 << self._OF) - 1)
+        self._resting = max(0, self._resting - 1)
+        self._since += 1
+        found = bin(self._hits).count('1') >= self._NEED
+        began = found and self._calm >= self._CALM and not self._resting
+        self._calm = 0 if found else self._calm + 1
+        return began
+
+    def confirmed(self) -> None:
+        """Take note that it was a voice."""
+        self._rest_s = self._REST_S
+
+    def refuted(self) -> None:
+        """Take note that no voice followed."""
+        if self._since > self._FORGET_S * FRAMES_PER_S:
+            self._rest_s = self._REST_S
+        self._since = 0
+        self._resting = int(self._rest_s * FRAMES_PER_S)
+        self._rest_s = min(self._LONGEST_S, 2.0 * self._rest_s)
+
+    def _louder(self, frame: np.ndarray) -> bool:
+        floor = self._background.power
+        power = self._background.take(frame)
+        return floor > 0.0 and power > max(self._LEAST, self._LOUDER * floor)
+
+    def _over_echo(self, search: EchoSearch) -> bool:
+        bands = self._bands
+        if abs(search.delay - self._delay) > FRAME:
+            bands.forget()
+            self._heard = 0
+        self._delay = search.delay
+        self._heard += search.presence is Presence.PRESENT
+        bands.take(search.mic[-bands.window:], search.delayed(bands.window))
+        loud = bands.known & (bands.heard > self._BAND_LOUDER * (bands.usual + 4.0 * bands.noise))
+        hit = int(loud.sum()) >= self._BANDS and float(bands.heard[loud].sum()) > self._LEAST
+        if search.settled >= 2:
+            bands.learn(hit)
+        return hit
