@@ -60,8 +60,8 @@ class Outcome:
     speech_end_s: float
     final_s: float
     executions: List[Execution] = field(default_factory=list)
-    results_s: Dict[Tuple[str, str], float] = field(default_factory=dict)
-    """When the conversation had the result of a call."""
+    results: Dict[str, Tuple[Tuple[str, str], float]] = field(default_factory=dict)
+    """By call id: what succeeded in the conversation and was not retracted, and when."""
     accepted_s: Dict[Tuple[str, str], float] = field(default_factory=dict)
     said: List[Tuple[float, str]] = field(default_factory=list)
     state: Any = None
@@ -70,6 +70,14 @@ class Outcome:
     counts: Dict[str, float] = field(default_factory=dict)
     """What the kernel itself measured of the turn."""
     stuck: bool = False
+
+    @property
+    def results_s(self) -> Dict[Tuple[str, str], float]:
+        """When the conversation had the result of a call, the first of equal ones."""
+        found: Dict[Tuple[str, str], float] = {}
+        for key, at_s in self.results.values():
+            found.setdefault(key, at_s)
+        return found
 
     @property
     def unsafe(self) -> int:
@@ -103,6 +111,8 @@ class Conversation:
         self._timers: Dict[str, int] = {}
         self._jobs: Dict[str, Any] = {}
         self._running: Dict[str, Execution] = {}
+        self._sources: Dict[str, str] = {}
+        """Whose result a call has: its own, or that of an early one."""
         self._slot = Slot(source, lambda s, action: self._later(s, 'token', action),
                           self._piece, self._generation_ended)
         self._ear, self._seed = ear, seed
@@ -296,13 +306,16 @@ class Conversation:
             return
         name, arguments = self.ledger_of_calls[entry.call_id]
         key = name, canonical_json(arguments)
-        if entry.kind == Kind.NOTIFICATION and entry.name == 'accepted':
+        if entry.kind == Kind.RETRACT:
+            self.outcome.results.pop(entry.call_id, None)
+        elif entry.kind == Kind.NOTIFICATION and entry.name == 'accepted':
             self.outcome.accepted_s.setdefault(key, self._now_s)
         elif entry.kind == Kind.RESULT and entry.status == Status.SUCCEEDED:
-            self.outcome.results_s.setdefault(key, self._now_s)
             source = entry.data.get('taken_from') or entry.call_id
-            for run in self.outcome.executions:
-                run.used = run.used or run.call_id == source
+            run = next((e for e in self.outcome.executions if e.call_id == source), None)
+            # The arguments that ran: those of the call may be operands still.
+            self.outcome.results[entry.call_id] = (run.key if run else key), self._now_s
+            self._sources[entry.call_id] = source
 
     def _on_TurnMeasured(self, effect: effects.TurnMeasured) -> None:
         for key, value in effect.counts.items():
@@ -311,5 +324,5 @@ class Conversation:
     def _conclude(self) -> None:
         self.outcome.state = self._world.state()
         for run in self.outcome.executions:
-            if run.end_s is None:
-                run.end_s = self._now_s
+            run.end_s = self._now_s if run.end_s is None else run.end_s
+            run.used = any(self._sources[c] == run.call_id for c in self.outcome.results)

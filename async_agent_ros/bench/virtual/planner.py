@@ -58,6 +58,8 @@ class Situation:
             elif entry.kind == Kind.RESULT and entry.call_id in found.calls:
                 call = found.calls[entry.call_id]
                 call.status, call.result = entry.status, entry.data.get('result')
+            elif entry.kind == Kind.RETRACT:
+                found.calls.pop(entry.call_id, None)
             elif entry.kind == Kind.ASSISTANT and entry.content.strip():
                 found.said += 1
         return found
@@ -81,10 +83,8 @@ class Planner:
         for call in item.calls:
             seen = matched.get(call.call_id)
             if seen and not self._meant(call, situation.words):
-                if seen.status:
-                    continue
                 lines.append(f'REMOVE {seen.call_id}')
-                free.append((call.tool, seen.call_id))
+                free += [(call.tool, seen.call_id)] * (not seen.status)
         written = []
         for call in item.calls:
             if not self._meant(call, situation.words) or call.call_id in matched:
@@ -196,13 +196,20 @@ def _match(item: Item, situation: Situation) -> Dict[str, Seen]:
     left = [s for s in situation.calls.values()
             if s.status in ('', Status.SUCCEEDED, Status.FAILED)]
     found: Dict[str, Seen] = {}
-    for call in item.calls:
-        seen: Optional[Seen] = next((s for s in left if s.tool == call.tool
-                                     and _alike(s.arguments, call.arguments)), None)
-        if seen:
-            left.remove(seen)
-            found[call.call_id] = seen
+    # Equal arguments first, then operands that may stand for anything; what is meant before what
+    # only seemed so.
+    for alike in (_equal, _alike):
+        for call in sorted(item.calls, key=lambda c: c.withdrawn is not None):
+            seen: Optional[Seen] = next((s for s in left if s.tool == call.tool
+                                         and alike(s.arguments, call.arguments)), None)
+            if seen and call.call_id not in found:
+                left.remove(seen)
+                found[call.call_id] = seen
     return found
+
+
+def _equal(given: Any, planned: Any) -> bool:
+    return given == planned
 
 
 def _alike(given: Any, planned: Any) -> bool:

@@ -23,6 +23,11 @@ _MARK = re.compile(r'\[(-?)(\w+)\]\Z')
 _PAUSE = re.compile(r'\((\d+(?:\.\d+)?)\)\Z')
 
 
+def word_s(word: str) -> float:
+    """Return how long a word takes to say."""
+    return WORD_S + LETTER_S * len(word.strip('.,?!'))
+
+
 class WorkloadError(Exception):
     """A workload is wrong. The message names file, item and remedy."""
 
@@ -216,7 +221,7 @@ def parse_item(name: str, value: Mapping[str, Any], data: Mapping[str, Any]) -> 
         elif pause:
             now_s += float(pause[1])
         else:
-            now_s += WORD_S + LETTER_S * len(token.strip('.,?!'))
+            now_s += word_s(token)
             words.append(token)
             ends.append(round(now_s, 3))
     calls = []
