@@ -5,11 +5,12 @@ The text is a list of messages. Only two things change a message that stands: en
 generation that is still open, and an `interrupt`, which takes back what nobody heard. The calls
 that run now are shown in a block before the unanswered messages, which is not kept.
 """
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from async_agent_ros.core.chatml_examples import example_messages
-from async_agent_ros.core.chatml_format import PromptFormat
+from async_agent_ros.core.chatml_format import PAUSE_MARK, PromptFormat
+from async_agent_ros.core.chatml_running import clip, running_text, RunningCall
 from async_agent_ros.core.chatml_text import dumps, escape, tool_line
 from async_agent_ros.core.ledger import Entry, MAIN
 from async_agent_ros.core.tools import ToolSpec
@@ -17,19 +18,6 @@ from async_agent_ros.core.words import Kind, Phase
 
 START, END = '<|im_start|>', '<|im_end|>'
 NS_PER_S = 1_000_000_000
-
-
-@dataclass
-class RunningCall:
-    """A call without a terminal record, folded from the entries."""
-
-    call_id: str
-    name: str
-    arguments: Any
-    since_ns: int
-    phase: str = str(Phase.PENDING)
-    progress: Optional[float] = None
-    text: str = ''
 
 
 @dataclass
@@ -77,6 +65,18 @@ class Renderer:
         """The tools that the model sees and may call."""
         return [t for t in self.tools.values() if t.name not in self.format.hidden_tools
                 and (not self._allowed or t.name in self._allowed)]
+
+    def branch(self) -> 'Renderer':
+        """Return a renderer that stands where this one does and goes its own way from here."""
+        other = Renderer(self.format, self.instance, self._prefixes)
+        copies = {id(m): replace(m, parts=list(m.parts), heard=dict(m.heard))
+                  for m in self._messages}
+        other.__dict__.update(
+            self.__dict__, running={k: replace(v) for k, v in self.running.items()},
+            tools=dict(self.tools), _calls=dict(self._calls), _head_text=list(self._head_text),
+            _messages=[copies[id(m)] for m in self._messages],
+            _generations={k: copies[id(m)] for k, m in self._generations.items()})
+        return other
 
     # -- feeding ----------------------------------------------------------------------------------
     def feed(self, entries: Iterable[Entry]) -> None:
@@ -146,7 +146,10 @@ class Renderer:
             self._add('user', self._clip(form.format(task=task)), entry)
 
     def _on_user(self, entry: Entry) -> None:
-        self._add('user', self._clip(entry.content), entry)
+        # Words that go on, and the words to which those belonged: marks that nobody can forge.
+        mark = '<partial>' if entry.name == 'partial' else '<final>' * (entry.about_seq >= 0)
+        text = self._message('user', mark + escape(self._clip(entry.content)), entry.stamp_ns)
+        self._messages.append(_Message(text))
 
     def _on_assistant(self, entry: Entry) -> None:
         self._extend(entry, True, self._clip(entry.content).strip())
@@ -167,6 +170,8 @@ class Renderer:
 
     def _on_retract(self, entry: Entry) -> None:
         self._phase(entry, Phase.CANCELLING)
+        if entry.generation_id:    # the model wrote so
+            self._extend(entry, False, f'{self.format.remove_marker} {entry.call_id}')
 
     def _phase(self, entry: Entry, phase: Phase) -> Optional[RunningCall]:
         call = self.running.get(entry.call_id)
@@ -229,6 +234,8 @@ class Renderer:
             self._render_assistant(message)
 
     def _on_end(self, entry: Entry) -> None:
+        if _data(entry).get('partial'):
+            self._extend(entry, False, PAUSE_MARK)
         message = self._generations.get(entry.generation_id)
         if entry.generation_id and message is not None:
             message.open = False
@@ -293,10 +300,7 @@ class Renderer:
         return value
 
     def _clip(self, text: str, limit: Optional[int] = None) -> str:
-        limit = self.format.text_chars if limit is None else limit
-        if len(text) <= limit:
-            return text
-        return text[:limit] + self.format.cut_mark.format(shown=limit, total=len(text))
+        return clip(self.format, text, limit)
 
     # -- the head ---------------------------------------------------------------------------------
     def _close_head(self) -> None:
@@ -365,29 +369,8 @@ class Renderer:
             *(m.text for m in self._messages[answered:]), self._header('assistant', now_ns)))
 
     def _running_block(self, now_ns: int) -> str:
-        if not self.running:
-            return ''
-        lines = []
-        for call in list(self.running.values())[:self.format.running_shown]:
-            what = dumps({**({'id': call.call_id} if self.format.show_ids else {}),
-                          'name': call.name, 'arguments': call.arguments})
-            latest = self._clip(call.text, self.format.result_chars)
-            if not latest and call.progress is not None and call.progress >= 0.0:
-                latest = f'{call.progress:.0%} done'
-            spec = self.tools.get(call.name)
-            if spec is not None and spec.timeout_s > 0.0 and self.format.running_deadline:
-                left_s = spec.timeout_s - max(0, now_ns - call.since_ns) / NS_PER_S
-                deadline = self.format.running_deadline.format(seconds=max(0.0, left_s))
-                latest = f'{latest}{deadline}' if latest else deadline.removeprefix(', ')
-            lines.append(self.format.running_line.format(
-                call=what, phase=self.format.phases.get(call.phase, call.phase),
-                seconds=max(0, now_ns - call.since_ns) / NS_PER_S,
-                progress=f', {latest}' if latest else ''))
-        if len(self.running) > self.format.running_shown:
-            lines.append(self.format.running_more.format(
-                count=len(self.running) - self.format.running_shown))
-        lines.append(self.format.running_note)
-        return self._message('notification', escape('\n'.join(lines)), now_ns)
+        text = running_text(self.running, self.format, self.tools, now_ns)
+        return self._message('notification', escape(text), now_ns) if text else ''
 
 
 def render(entries: Sequence[Entry], prompt_format: PromptFormat = PromptFormat(),

@@ -47,6 +47,9 @@ def on_timer(s: KernelState, event: events.TimerFired) -> None:
         s.ignore('timer without a purpose', event.timer_id)
 
 
+_PLANNING = (events.CallGenerated, events.CallRemoved)
+
+
 def _output(handler: Handler) -> Handler:
     """Let drafts and reactions to partial words have what is theirs of a model's output."""
     def handle(s: KernelState, event: events.Event) -> None:
@@ -54,7 +57,8 @@ def _output(handler: Handler) -> Handler:
         if answer is None:
             if isinstance(event, events.GenerationEnded) and drafts.on_late_end(s, event):
                 return
-        elif answer.instance == DRAFT or answer.partial:
+        elif answer.instance == DRAFT or answer.partial or (
+                isinstance(event, _PLANNING) and stream.is_answer(s, answer)):
             if answers.current(s, event):
                 (drafts if answer.instance == DRAFT else stream).on_output(s, answer, event)
             return
@@ -138,6 +142,8 @@ class Kernel:
                         or s.active is not None or answers.may_start(s)):
             drafts.drop(s, 'the conversation went on without it')
         instances.start_due(s)
+        if s.draft and speculation.must_yield(s):
+            drafts.drop(s, 'a helper needs the model')
         answers.start_if_due(s)
         drafts.advance(s)
         (stream if speculation.mode(s) is Speculation.STREAM else drafts).start_if_due(s)

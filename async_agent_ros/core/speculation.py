@@ -23,6 +23,11 @@ def mode(s: KernelState) -> Speculation:
         return Speculation.OFF
 
 
+def must_yield(s: KernelState) -> bool:
+    """Tell whether a helper needs the model: nothing is generated on mere assumptions then."""
+    return any(one.active is not None for one in s.instances.values())
+
+
 # -- permission -----------------------------------------------------------------------------------
 def may_run_early(s: KernelState, spec: ToolSpec) -> bool:
     """

@@ -25,7 +25,8 @@ def start_if_due(s: KernelState) -> None:
     """Write the new words and ask for a reaction, when nothing else is to do."""
     wanted = s.assumption
     if (wanted is None or not s.running or s.active is not None or s.cut or s.paused or s.segments
-            or s.retrying or s.deferred or not s.person_has_floor or s.plan is None):
+            or s.retrying or s.deferred or not s.person_has_floor or s.plan is None
+            or speculation.must_yield(s)):
         return
     if s.plan.drafts >= s.settings.speculation_drafts:
         return
@@ -50,6 +51,11 @@ def start_if_due(s: KernelState) -> None:
     s.answers[answer.generation_id] = answer
     s.stream.generations.add(answer.generation_id)
     s.emit(effects.Generate(answer.generation_id, s.epoch, answer.context_seq, MAIN, True))
+
+
+def is_answer(s: KernelState, answer: Answer) -> bool:
+    """Tell whether a generation answers the final words of a streamed utterance."""
+    return s.stream is not None and s.stream.answer == answer.generation_id
 
 
 def on_output(s: KernelState, answer: Answer, event) -> None:
@@ -85,7 +91,8 @@ def on_call(s: KernelState, event) -> None:
     call_id = next(iter(now - before), call_id)
     s.stream.ids[given] = call_id
     call = s.calls.get(call_id)
-    if call is not None and call.spec.effect is Effect.READ_ONLY and not call.built_in:
+    if (call is not None and call.spec.effect is Effect.READ_ONLY and not call.built_in
+            and s.plan is not None):
         planned, _ = s.plan.propose(call_id, call.spec.name, call.arguments, call_id)
         if call.executing:
             s.plan.started(planned, call.arguments, s.now_ns)

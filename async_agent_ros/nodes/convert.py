@@ -84,4 +84,10 @@ def metrics_to_msg(effect: effects.TurnMeasured, turn_id: int, stamp) -> TurnMet
         prompt_tokens=int(counts.get('prompt_tokens', 0)),
         cached_tokens=int(counts.get('cached_tokens', 0)), output_tokens=tokens,
         tokens_per_s=(tokens - 1) / decode_s if decode_s > 0 and tokens > 1 else -1.0,
-        calls=int(counts.get('calls', 0)))
+        calls=int(counts.get('calls', 0)), early=bool(counts.get('early', 0)),
+        drafts=int(counts.get('drafts', 0)), wasted_tokens=int(counts.get('wasted_tokens', 0)),
+        early_calls=int(counts.get('early_calls', 0)),
+        early_hits=int(counts.get('early_hits', 0)),
+        wasted_tool_s=float(counts.get('wasted_tool_s', 0.0)),
+        lead_s=float(counts.get('lead_s', 0.0)),
+        speculation_paused=list(effect.speculation_paused))

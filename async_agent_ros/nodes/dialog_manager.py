@@ -250,6 +250,9 @@ class DialogManager(Node):
                 segment_id=effect.segment_id, generation_id=effect.generation_id,
                 epoch=effect.epoch, text=effect.text, interruptible=effect.interruptible,
                 stamp=to_time(self._now())))
+        elif isinstance(effect, effects.Prepare):
+            self._say_pub.publish(Say(epoch=effect.epoch, text=effect.text, prepare=True,
+                                      stamp=to_time(self._now())))
         elif isinstance(effect, effects.Interrupt):
             self._interrupt_pub.publish(Interrupt(
                 stamp=to_time(self._now()), epoch=effect.epoch, action=effect.action,

@@ -173,7 +173,9 @@ class DispatcherNode(LifecycleNode):
         self._running[bytes(goal_handle.goal_id.uuid)] = generation
         self._counts['generations'] += 1
         if self._active:
-            self._worker(generation.goal.instance or MAIN).start(generation)
+            # Drafts share the thread and the cache of the conversation: one at a time.
+            goal = generation.goal
+            self._worker(MAIN if goal.speculative else goal.instance or MAIN).start(generation)
         else:
             generation.end('error', Generate.Result.ERROR_ENGINE,
                            'the dispatcher is not active; activate it (lifecycle)')
@@ -227,7 +229,8 @@ class DispatcherNode(LifecycleNode):
         self._epoch = msg.epoch
         for generation in list(self._running.values()):
             # What helpers think is not what the person interrupts.
-            if generation.goal.epoch < msg.epoch and generation.goal.instance in ('', MAIN):
+            goal = generation.goal
+            if goal.epoch < msg.epoch and (goal.instance in ('', MAIN) or goal.speculative):
                 generation.abort.set()
 
     def _on_session(self) -> None:

@@ -6,6 +6,7 @@ from typing import Callable, Dict, Optional
 from async_agent_ros.action import Generate
 from async_agent_ros.core import effects, events
 from async_agent_ros.core.words import Error
+from async_agent_ros.nodes.convert import entry_to_msg
 from async_agent_ros.nodes.feedback import FeedbackClient
 
 ACCEPT_WAIT_S = 2.0
@@ -14,11 +15,15 @@ ACCEPT_WAIT_S = 2.0
 FEEDBACK_WAIT_S = 0.5
 """Silence after a result, until feedback that it counts and that has not come is lost."""
 
+FORGET_S = 60.0
+"""Until the end of an aborted generation is not waited for any more."""
+
 
 class _Pending:
     """A goal under way; its result waits until all feedback that it counts has come."""
 
     def __init__(self, generation_id: int, epoch: int, instance: str):
+        """`epoch` is that of the goal: the events of its feedback carry it too."""
         self.generation_id = generation_id
         self.instance = instance
         self.handle = None
@@ -43,8 +48,10 @@ class GenerateClient:
 
     def start(self, effect: effects.Generate) -> None:
         """Ask the dispatcher for a generation; without one the kernel learns it at once."""
-        # One slot per instance: whatever ran before has ended or is stale.
-        for old in [p for p in self._pending.values() if p.instance == effect.instance]:
+        # One slot per instance: whatever ran before has ended or is stale. What was aborted still
+        # tells how much it wrote.
+        for old in [p for p in self._pending.values()
+                    if p.instance == effect.instance and not p.aborted]:
             del self._pending[old.generation_id]
         self._pending[effect.generation_id] = _Pending(
             effect.generation_id, effect.epoch, effect.instance)
@@ -52,19 +59,20 @@ class GenerateClient:
             self._fail(effect, Error.NO_DISPATCHER, 'no dispatcher serves the generate action; '
                        'start it, or see its log')
             return
-        goal = Generate.Goal(instance=effect.instance, generation_id=effect.generation_id,
-                             epoch=effect.epoch, context_seq=effect.context_seq)
+        goal = Generate.Goal(
+            instance=effect.instance, generation_id=effect.generation_id, epoch=effect.epoch,
+            context_seq=effect.context_seq, speculative=effect.speculative,
+            assumed=[entry_to_msg(e, '') for e in effect.assumed])
         future = self._client.send_goal_async(goal)
         future.add_done_callback(lambda f: self._guard(self._on_accepted, effect, f))
 
     def abort(self, generation_id: int) -> None:
-        """End a generation; nothing more of it is posted."""
+        """End a generation; nothing more of it is posted but its end."""
         pending = self._pending.get(generation_id)
         if pending is None:
             return
         pending.aborted = True
         if pending.handle is not None:
-            del self._pending[generation_id]
             pending.handle.cancel_goal_async()
 
     def _guard(self, handler, effect, future) -> None:
@@ -84,7 +92,6 @@ class GenerateClient:
             pending.accepted, pending.handle = True, handle
             if pending.aborted:
                 self.abort(effect.generation_id)
-                return
         handle.get_result_async().add_done_callback(
             lambda f: self._guard(self._on_result, effect, f))
 
@@ -131,7 +138,7 @@ class GenerateClient:
     def _finish_if_complete(self, pending: _Pending) -> None:
         """Post the end once no feedback is missing: the two come by different routes."""
         result = pending.result
-        if result is None or pending.received < result.feedback_count:
+        if result is None or (pending.received < result.feedback_count and not pending.aborted):
             return
         self._end(pending)
 
@@ -143,6 +150,9 @@ class GenerateClient:
                 self._fail(pending, Error.NO_DISPATCHER, 'the dispatcher does not answer; '
                            'see its log')
                 continue
+            if pending.aborted and time.monotonic() - pending.sent_at_s > FORGET_S:
+                del self._pending[pending.generation_id]
+                continue
             if (pending.result is not None
                     and time.monotonic() - pending.heard_at_s > FEEDBACK_WAIT_S):
                 self._end(pending)
@@ -151,7 +161,7 @@ class GenerateClient:
         self._pending.pop(pending.generation_id, None)
         result = pending.result
         missing = result.feedback_count - pending.received
-        if missing > 0 and not result.error_code:
+        if missing > 0 and not result.error_code and not pending.aborted:
             # What was lost may have been a call: nothing of this generation may be committed.
             self._fail(pending, Error.ENGINE, f'{missing} of {result.feedback_count} pieces of the '
                        'output were lost on the way; is the machine overloaded?')

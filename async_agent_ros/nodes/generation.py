@@ -13,6 +13,7 @@ from async_agent_ros.core import lineage
 from async_agent_ros.core.sentences import Cutting
 from async_agent_ros.core.words import Kind
 from async_agent_ros.llm.engine import Engine, EngineError, GenerationRequest, ModelMissingError
+from async_agent_ros.nodes.convert import entry_from_msg
 from async_agent_ros.nodes.ledger_mirror import LedgerMirror
 
 _POLL_S = 0.02
@@ -216,14 +217,20 @@ class InstanceWorker:
                     f'the ledger is known to seq {self._mirror.next_seq}, but the goal needs '
                     f'{goal.context_seq}; is dialog_manager alive and its get_ledger reachable?')
         else:
-            self._stream(generation, self._prompt(goal.context_seq))
+            self._stream(generation, self._context(goal))
 
-    def _prompt(self, context_seq: int) -> str:
+    def _context(self, goal: Generate.Goal) -> Renderer:
+        """Return the renderer of the goal's prompt; that of a draft is thrown away."""
+        context_seq = goal.context_seq
         if self._session != self._mirror.session or self._renderer.next_seq > context_seq:
             self._session = self._mirror.session
             self._renderer = self._new_renderer(context_seq)
         self._renderer.feed(self._mirror.entries(self._renderer.next_seq, context_seq))
-        return self._renderer.prompt(self._now_ns())
+        if not goal.assumed:
+            return self._renderer
+        draft = self._renderer.branch()
+        draft.feed(entry_from_msg(message) for message in goal.assumed)
+        return draft
 
     def _new_renderer(self, context_seq: int) -> Renderer:
         if self._instance == MAIN:
@@ -234,11 +241,11 @@ class InstanceWorker:
             engine.fork(parent, self._instance)    # the shared context is not read again
         return Renderer(self._format, self._instance, lineage.prefixes(entries, self._instance))
 
-    def _stream(self, generation: Generation, prompt: str) -> None:
+    def _stream(self, generation: Generation, context: Renderer) -> None:
         goal, result, abort = generation.goal, generation.result, generation.abort
         request = GenerationRequest(
-            instance=goal.instance, prompt=prompt, max_tokens=goal.max_tokens or self._max_tokens(),
-            tools=tuple(self._renderer.shown_tools))
+            instance=self._instance, prompt=context.prompt(self._now_ns()),
+            max_tokens=goal.max_tokens or self._max_tokens(), tools=tuple(context.shown_tools))
         parser = Parser(self._format, Cutting())
         first_s = last_s = 0.0
         stream = self._slot.engine.stream(request, abort)

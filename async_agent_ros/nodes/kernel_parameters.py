@@ -3,6 +3,7 @@ from dataclasses import fields
 import time
 
 from async_agent_ros.core.settings import Settings
+from async_agent_ros.core.words import Speculation
 from async_agent_ros.nodes.node_base import declare
 
 DESCRIPTIONS = {
@@ -25,6 +26,15 @@ DESCRIPTIONS = {
     'confirm_question': 'Question before a confirm tool runs; {action} is replaced.',
     'progress_period_s': 'Seconds between progress entries of one call.',
     'result_group_s': 'Seconds after a result in which others are told together with it.',
+    'speculation': 'Work ahead of the last word: off, revise (any model), stream (models that '
+                   'were trained for it).',
+    'speculation_min_words': 'Words of a partial transcript before anything is assumed.',
+    'speculation_drafts': 'Generations on assumed words per utterance, at most.',
+    'speculation_per_s': 'Generations on assumed words per second, at most.',
+    'speculation_calls': 'Reads executed early per tool and utterance, at most; 0: none.',
+    'speculation_keep_s': 'Seconds after the final words in which early reads may be used.',
+    'speculation_min_hit_rate': 'Share of guessed reads that must be right, else they wait.',
+    'speculation_judged': 'The latest guesses by which a tool is judged.',
     'max_instances': 'Helpers (forks and spawns) that may live at once.',
     'max_depth': 'Depth to which helpers may have helpers.',
     'utc_offset_s': 'Local time less UTC in seconds, for the clock that the model sees.',
@@ -37,7 +47,11 @@ DESCRIPTIONS = {
 }
 RANGES = {'interrupt_min_words': (1, 20), 'max_chain': (1, 100), 'max_instances': (0, 64),
           'max_depth': (0, 8), 'utc_offset_s': (-50_400, 50_400), 'result_group_s': (0.0, 5.0),
-          'filler_after_s': (0.0, 60.0)}
+          'filler_after_s': (0.0, 60.0), 'speculation_min_words': (1, 50),
+          'speculation_drafts': (0, 1000), 'speculation_per_s': (0.05, 50.0),
+          'speculation_calls': (0, 100), 'speculation_min_hit_rate': (0.0, 1.0),
+          'speculation_judged': (1, 1000)}
+CHOICES = {'speculation': tuple(str(mode) for mode in Speculation)}
 TIME_RANGE_S = (0.05, 3600.0)
 
 
@@ -52,7 +66,8 @@ def declare_settings(node) -> Settings:
                                else (None, None))
         value = declare(node, f'kernel.{item.name}',
                         (list(default) or ['']) if isinstance(default, tuple) else default,
-                        DESCRIPTIONS[item.name], minimum=low, maximum=high, read_only=True)
+                        DESCRIPTIONS[item.name], minimum=low, maximum=high,
+                        choices=CHOICES.get(item.name, ()), read_only=True)
         # An empty list has no type in ROS: it is written as one empty text.
         values[item.name] = (tuple(v for v in value if v) if isinstance(default, tuple)
                              else value)

@@ -1,0 +1,162 @@
+"""Partial words in the running context, for models that were trained for it."""
+from async_agent_ros.core import effects, events
+from async_agent_ros.core.replay import first_difference, replay
+from async_agent_ros.core.settings import Settings
+from async_agent_ros.core.words import Kind
+from kernel_world import generates, of, TOOLS, World
+import pytest
+
+
+@pytest.fixture
+def w():
+    return World(Settings(result_group_s=0.0, speculation='stream', speculation_per_s=10.0))
+
+
+def executed(out):
+    return [(e.call_id, e.spec.name, dict(e.arguments)) for e in of(out, effects.Execute)]
+
+
+def kinds(w):
+    return [(str(e.kind), e.name, e.content) for e in w.ledger if e.kind == Kind.USER]
+
+
+def test_only_new_words_enter_the_context_and_the_final_ones_are_whole(w):
+    goal, = generates(w.hear('could you go', stable=9))
+    assert goal.speculative and goal.instance == 'main' and not goal.assumed
+    w.finish()
+    assert generates(w.hear('could you go to the hall', stable=19))
+    w.finish()
+    out = w.fall_silent('Could you go to the hall?')
+    assert [c for _, _, c in kinds(w)] == [
+        'could you', 'go to the', 'Could you go to the hall?']
+    final = w.ledger[generates(out)[0].context_seq - 1]
+    assert final.about_seq == next(e.seq for e in w.ledger if e.name == 'partial')
+    assert not generates(out)[0].speculative
+    w.answer('I go. ')
+    w.play_all()
+    assert w.state.phase == 'idle' and not w.state.answers and w.state.stream is None
+
+
+def test_words_that_come_during_a_reaction_wait_for_its_end(w):
+    w.hear('could you')
+    assert not generates(w.hear('could you go')) and not generates(w.hear('could you go to'))
+    assert len(generates(w.finish())) == 1
+    assert [c for _, _, c in kinds(w)] == ['could you', 'go to']
+
+
+def test_nothing_is_said_before_the_words_are_final(w):
+    w.hear('could you')
+    assert not of(w.text('Yes! '), effects.Say)
+    w.finish()
+    assert not w.state.segments and not any(e.kind == Kind.ASSISTANT for e in w.ledger)
+    end = w.ledger[-1]
+    assert end.kind == Kind.END and end.data['partial']
+
+
+def test_reads_run_at_once_and_the_rest_at_the_end_of_the_final_generation(w):
+    w.hear('look at the hall and go')
+    assert executed(w.call('look', 'c1', place='hall')) == [('c1', 'look', {'place': 'hall'})]
+    assert not executed(w.call('navigate_to', 'c2', place='hall'))
+    assert not executed(w.finish())
+    w.step(events.CallEnded, call_id='c1', status='succeeded', result={'sees': 'a cup'})
+    out = w.fall_silent('look at the hall and go there')
+    assert not executed(out) and len(generates(out)) == 1
+    w.text('I see a cup. ')
+    out = w.finish()
+    assert executed(out) == [('c2', 'navigate_to', {'place': 'hall'})]
+    out = w.play_all()
+    counts = of(out, effects.TurnMeasured)[-1].counts
+    assert counts['early_calls'] == counts['early_hits'] == 1 and counts['lead_s'] > 0.0
+    assert not generates(out)    # the look was told with the answer
+
+
+def test_edits_and_removals(w):
+    w.hear('get the red')
+    w.call('look', 'c1', place='red')
+    w.call('navigate_to', 'c2', place='red')
+    w.finish()
+    w.hear('get the red no the blue one')
+    out = w.call('look', 'c1', place='blue')
+    assert [e.call_id for e in of(out, effects.CancelCall)] == ['c1']
+    assert [c[1:] for c in executed(out)] == [('look', {'place': 'blue'})]
+    w.call('navigate_to', 'c2', place='blue')    # has not run: the same id again
+    w.finish()
+    assert w.state.calls['c2'].arguments == {'place': 'blue'}
+    w.fall_silent('get the red no the blue one please')
+    removed = w.generation(events.CallRemoved, call_id='c2')
+    assert not of(removed, effects.CancelCall)    # it never ran
+    out = w.answer('I stay here. ')
+    assert not executed(out)
+    retract = next(e for e in w.ledger if e.kind == Kind.RETRACT and e.call_id == 'c2')
+    assert retract.generation_id
+
+
+def test_the_result_of_a_removed_read_is_not_told(w):
+    w.hear('look at the hall')
+    w.call('look', 'c1', place='hall')
+    w.finish()
+    w.step(events.CallEnded, call_id='c1', status='succeeded', result={})
+    w.hear('look at the hall no do not')
+    w.generation(events.CallRemoved, call_id='c1')
+    w.finish()
+    assert not w.state.waiting
+    w.fall_silent('look at the hall no do not')
+    w.answer('Fine. ')
+    out = w.play_all()
+    counts = of(out, effects.TurnMeasured)[-1].counts
+    assert (counts['early_calls'], counts['early_hits']) == (1, 0)
+
+
+def test_final_words_end_a_reaction_under_way(w):
+    w.hear('go to the')
+    w.call('navigate_to', 'c1', place='hall')
+    out = w.fall_silent('go to the hall')
+    assert of(out, effects.AbortGeneration) and not of(out, effects.Interrupt)
+    assert len(generates(out)) == 1 and w.state.calls['c1'].phase == 'pending'
+    assert executed(w.finish()) == [('c1', 'navigate_to', {'place': 'hall'})]
+
+
+def test_an_interrupted_answer_takes_what_was_planned_with_it(w):
+    w.hear('go to the hall')
+    w.call('navigate_to', 'c1', place='hall')
+    w.finish()
+    w.fall_silent('go to the hall')
+    out = w.say('no wait')
+    assert not executed(out) and not w.state.calls
+    assert not executed(w.answer('I wait. '))
+
+
+def test_noise_takes_everything_back(w):
+    w.hear('look at go')
+    w.call('look', 'c1', place='hall')
+    w.call('navigate_to', 'c2', place='hall')
+    w.finish()
+    out = w.fall_silent('')
+    assert [e.call_id for e in of(out, effects.CancelCall)] == ['c1']
+    out = w.step(events.CallEnded, call_id='c1', status='cancelled')
+    assert not generates(out) and not w.state.calls and w.state.stream is None
+    assert w.state.phase == 'idle'
+
+
+def test_operands_of_streamed_calls(w):
+    w.hear('look where it is')
+    w.call('get_battery', 'c1')
+    out = w.call('look', 'c2', place='$c1.place')
+    assert not executed(out)
+    w.finish()
+    out = w.step(events.CallEnded, call_id='c1', status='succeeded', result={'place': 'hall'})
+    assert executed(out) == [('c2', 'look', {'place': 'hall'})]
+
+
+def test_a_failed_reaction_is_the_last_of_its_utterance(w):
+    w.hear('one two')
+    w.finish(error_code=602, finish_reason='error', error_msg='broken')
+    assert not generates(w.hear('one two three'))
+    assert len(generates(w.fall_silent('one two three'))) == 1
+
+
+def test_a_streamed_run_replays_byte_for_byte(w):
+    test_reads_run_at_once_and_the_rest_at_the_end_of_the_final_generation(w)
+    w.step(events.Stopping)
+    assert first_difference(list(w.ledger), list(replay(w.events))) is None
+    assert TOOLS
