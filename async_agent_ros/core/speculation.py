@@ -68,8 +68,8 @@ def fresh_id(s: KernelState) -> str:
 def advance(s: KernelState) -> None:
     """Execute what may run early and has its operands."""
     for planned in list(s.plan.calls.values()) if s.plan else ():
-        if planned.standing is not Standing.TENTATIVE:
-            continue
+        if planned.standing is not Standing.TENTATIVE or planned.call_id in s.calls:
+            continue    # a call of a stream has an entry of its own, and starts by itself
         spec = s.catalogue.get(planned.name)
         if spec is None or not may_run_early(s, spec):
             continue

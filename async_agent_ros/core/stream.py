@@ -83,6 +83,8 @@ def on_call(s: KernelState, event) -> None:
             call_id = old.call_id    # it has not run: the new entry is about the same id
     elif event.call_id not in s.stream.ids:
         call_id = event.call_id
+    elif event.call_id and s.stream.ids[given] in s.ended_calls:
+        withdraw_result(s, s.stream.ids[given], 'edited', event.generation_id)
     before = set(s.calls) | set(s.ended_calls)
     calls.on_call_generated(s, events.CallGenerated(
         event.stamp_ns, generation_id=event.generation_id, epoch=event.epoch, call_id=call_id,
@@ -104,9 +106,18 @@ def on_removal(s: KernelState, event) -> None:
     call = s.calls.get(call_id)
     if call is not None:
         calls.cancel(s, call, 'removed by the model', generation_id=event.generation_id)
-    elif call_id not in s.ended_calls:
+    elif call_id in s.ended_calls:
+        withdraw_result(s, call_id, 'removed by the model', event.generation_id)
+        return
+    else:
         s.ignore('removal of an unknown call', event.call_id)
         return
+    retract(s, call_id)
+
+
+def withdraw_result(s: KernelState, call_id: str, reason: str, generation_id: int) -> None:
+    """Write that a call which has ended is not meant any more: its result counts for nothing."""
+    s.append(Kind.RETRACT, {'reason': reason}, call_id=call_id, generation_id=generation_id)
     retract(s, call_id)
 
 
