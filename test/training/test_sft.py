@@ -1,0 +1,160 @@
+"""Fine-tuning: packing changes nothing, only own words count, a run that was stopped goes on."""
+import json
+
+from async_agent_ros.training import curves
+from async_agent_ros.training.packing import Pack, packs, tokenised
+from async_agent_ros.training.presets import preset, presets, Settings, settings_of
+from async_agent_ros.training.samples import Sample
+from async_agent_ros.training.synthesize import Recipe, write
+from async_agent_ros.training.tables import TableError
+import pytest
+
+pytest.importorskip('torch')
+pytest.importorskip('peft')
+
+import torch    # noqa: I100, E402
+import transformers    # noqa: E402
+
+from async_agent_ros.training.sft import merge, Trainer, TrainingError    # noqa: I100, E402
+
+
+@pytest.fixture(scope='module')
+def tiny(tmp_path_factory):
+    """Return a folder with a model of two small layers, and a folder with data."""
+    from tokenizers import decoders, models, pre_tokenizers, Tokenizer, trainers
+    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp('tiny')
+    write(root / 'data', Recipe(conversations=6, seed=1, stream=0.0, only=('command', 'parallel')))
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.train_from_iterator(
+        (root / 'data' / 'train.jsonl').read_text().splitlines(),
+        trainers.BpeTrainer(vocab_size=2000, special_tokens=['<|im_start|>', '<|im_end|>'],
+                            initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token='<|im_end|>', bos_token='<|im_start|>')
+    fast.save_pretrained(root / 'model')
+    torch.manual_seed(0)
+    transformers.LlamaForCausalLM(transformers.LlamaConfig(
+        vocab_size=len(fast), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=8192,
+        eos_token_id=fast.eos_token_id)).save_pretrained(root / 'model')
+    return root
+
+
+def _settings(tiny, **more):
+    return settings_of({
+        'model': str(tiny / 'model'), 'rank': 4, 'learning_rate': 1e-2, 'pack_tokens': 2400,
+        'longest_tokens': 2400, 'packs_per_step': 1, 'steps': 4, 'valid_every': 2,
+        'valid_packs': 1, 'save_every': 2, 'device': 'cpu', 'threads': 1, **more})
+
+
+def _samples():
+    head = 'The head that all share. '
+    return [Sample(head + 'One. Yes! And. No!', [(30, 34), (40, 43)], about={'id': 'x'}),
+            Sample(head + 'One. Yes! But. Why!', [(30, 34), (40, 44)], about={'id': 'x'}),
+            Sample('Another one: Fine!', [(13, 18)], about={'id': 'y'})]
+
+
+def test_the_mask_covers_exactly_the_characters_of_the_spans(tiny):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny / 'model')
+    for line in (tiny / 'data' / 'train.jsonl').read_text().splitlines()[:4]:
+        sample = Sample.from_json(line)
+        tokens = tokenised(sample, lambda t: tokenizer(t, add_special_tokens=False)['input_ids'])
+        for number, (begin, end) in enumerate(sample.spans):
+            mine = [i for i, own in zip(tokens.ids, tokens.own) if own == number]
+            assert tokenizer.decode(mine) == sample.text[begin:end]
+        rest = [i for i, own in zip(tokens.ids, tokens.own) if own < 0]
+        assert tokenizer.decode(rest) == ''.join(t for t, own in sample.pieces if not own)
+
+
+def test_a_pack_gives_the_loss_of_its_samples_one_by_one(tiny):
+    trainer = Trainer(_settings(tiny), tiny / 'data', tiny / 'run-packing')
+    trainer.prepare()
+    trainer.model.eval()
+    tokens = [tokenised(s, trainer._encode) for s in _samples()]
+    together, alone = Pack(), []
+    for one in tokens:
+        together.add(one)
+        pack = Pack()
+        pack.add(one)
+        alone.append(pack)
+    assert len(together.ids) < sum(len(t.ids) for t in tokens) - 10    # the head stands once
+    with torch.no_grad():
+        packed = {t: float(x) for t, x in zip(
+            [(together.positions[i] + 1, together.ids[i], w) for i, w, _ in together.targets],
+            trainer.losses(together)[0])}
+        for pack in alone:
+            for (index, wanted, _), loss in zip(pack.targets, trainer.losses(pack)[0]):
+                key = (pack.positions[index] + 1, pack.ids[index], wanted)
+                assert packed[key] == pytest.approx(float(loss), abs=1e-4)
+
+
+def test_packs_hold_every_sample_once_in_an_order_by_seed():
+    tokens = [tokenised(Sample('x' * n + 'y', [(n, n + 1)], about={'id': f'{n % 5}'}),
+                        lambda t: [ord(c) for c in t]) for n in range(1, 40)]
+    made = packs(tokens, 60, 1)
+    assert all(len(p.ids) <= 60 for p in made)
+    assert sum(len(p.targets) for p in made) == 39
+    assert [p.ids for p in made] == [p.ids for p in packs(tokens, 60, 1)]
+    assert [p.ids for p in made] != [p.ids for p in packs(tokens, 60, 2)]
+
+
+@pytest.mark.parametrize('method', ('lora', 'full'))
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tiny, method):
+    settings = _settings(tiny, method=method, dropout=0.1 if method == 'lora' else 0.0)
+    whole = Trainer(settings, tiny / 'data', tiny / f'whole-{method}').run()
+    Trainer(settings, tiny / 'data', tiny / f'parts-{method}').run(until=2)
+    parts = Trainer(settings, tiny / 'data', tiny / f'parts-{method}').run()
+    assert [r['step'] for r in parts] == [1, 2, 3, 4]
+    assert [r['loss'] for r in parts] == pytest.approx([r['loss'] for r in whole], abs=2e-5)
+    assert parts[-1]['valid_loss'] == pytest.approx(whole[-1]['valid_loss'], abs=2e-5)
+    # and it learns: all weights of a fresh model do so faster than an adapter
+    assert whole[-1]['loss'] < whole[0]['loss'] - (0.3 if method == 'full' else 0.0)
+    logged = curves.read(tiny / f'parts-{method}' / 'log.csv')
+    assert [r['loss'] for r in logged] == [r['loss'] for r in parts]
+    assert '<polyline' in (tiny / f'parts-{method}' / 'curves.svg').read_text()
+    with pytest.raises(TrainingError, match='other settings .learning_rate.'):
+        Trainer(_settings(tiny, method=method, learning_rate=1.0,
+                          dropout=settings.dropout), tiny / 'data',
+                tiny / f'parts-{method}').prepare()
+
+
+def test_adapter_and_merged_weights_say_the_same(tiny):
+    import peft
+    folder = tiny / 'whole-lora'
+    if not (folder / 'adapter').is_dir():
+        Trainer(_settings(tiny, dropout=0.1), tiny / 'data', folder).run()
+    config = json.loads((folder / 'adapter' / 'adapter_config.json').read_text())
+    assert config['base_model_name_or_path'] == str(tiny / 'model')
+    merged = merge(folder / 'adapter', tiny / 'merged')
+    ids = torch.tensor([[5, 9, 77, 30, 200]])
+    base = transformers.AutoModelForCausalLM.from_pretrained(tiny / 'model')
+    plain = base(ids).logits.detach().clone()
+    adapted = peft.PeftModel.from_pretrained(base, folder / 'adapter')(ids).logits
+    one = transformers.AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32)(ids).logits
+    assert torch.allclose(adapted, one, atol=0.05)
+    assert not torch.allclose(adapted, plain, atol=0.2)
+
+
+def test_presets_and_settings_are_checked():
+    assert set(presets()) >= {'smollm2-135m', 'qwen2.5-coder-0.5b', 'qwen2.5-0.5b-instruct',
+                              'qwen2.5-1.5b-instruct', 'qwen2.5-3b-instruct',
+                              'llama-3.2-1b-instruct', 'llama-3.2-3b-instruct'}
+    for name in presets():
+        assert isinstance(preset(name), Settings)
+    with pytest.raises(TableError, match='no preset'):
+        preset('none')
+    with pytest.raises(TableError, match='unknown training setting'):
+        settings_of({'lr': 1})
+    with pytest.raises(TableError, match='must be like'):
+        settings_of({'rank': 'many'})
+
+
+def test_without_data_or_model_it_says_what_to_do(tiny, tmp_path):
+    with pytest.raises(TrainingError, match='async-agent train synthesize'):
+        Trainer(_settings(tiny), tmp_path, tmp_path / 'run').run()
+    with pytest.raises(TrainingError, match='no model at'):
+        Trainer(_settings(tiny, model=str(tmp_path / 'none')), tiny / 'data',
+                tmp_path / 'run2').run()
