@@ -25,8 +25,8 @@ HEAD = """\
 # Read it before you use it:
 # - Delete what the agent shall not do. Each tool takes room in the prompt: keep it to about ten.
 # - effect: state_changing is the careful default. Write read_only where a call changes nothing
-#   in the world (it may then run early, and for nothing), and confirm where it needs a person's
-#   yes.
+#   in the world (it may then run early, and for nothing; wait_for_final: true where a guess from
+#   half a sentence must not leave the robot), and confirm where it needs a person's yes.
 # - motion: true for what moves the robot, so that "stop" stops it; resources: [base] for what
 #   cannot run at once with others.
 # - Write descriptions as you would explain the tool to a new colleague.
