@@ -40,7 +40,8 @@ def start_if_due(s: KernelState) -> None:
     """Ask for a draft of what is assumed, when nothing else is to do and no cap forbids it."""
     wanted = s.assumption
     if (wanted is None or not s.running or s.active is not None or s.cut or s.paused or s.segments
-            or s.retrying or s.deferred or not s.person_has_floor or speculation.must_yield(s)):
+            or s.held or s.retrying or s.deferred or not s.person_has_floor
+            or speculation.must_yield(s)):
         return
     if s.plan is None or s.plan.drafts >= s.settings.speculation_drafts:
         s.assumption = None

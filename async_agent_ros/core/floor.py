@@ -97,7 +97,7 @@ def on_peer_changed(s: KernelState, event) -> None:
 def on_transcript(s: KernelState, event) -> None:
     """Stop the voice as soon as there are words; the final transcript enters the ledger."""
     if not event.final:
-        if (s.paused or s.segments) and phrases.stops_speech(event.text, s.settings):
+        if (s.paused or s.segments or s.held) and phrases.stops_speech(event.text, s.settings):
             answers.interrupt(s, 'barge-in', scope_of(s, event.text))
         assume(s, event)
         return

@@ -6,10 +6,13 @@ reacts with calls, edits, removals or a pause (arXiv 2605.13360, section 4). The
 grows, so its KV cache stays valid. Reads run at once; everything else waits, in the phase
 `pending`, for the end of the generation that answers the final words.
 """
+from typing import Optional
+
 from async_agent_ros.core import answers, calls, effects, events, speculation
 from async_agent_ros.core.ledger import MAIN
 from async_agent_ros.core.plan import Standing
-from async_agent_ros.core.state import Answer, Assumption, KernelState, NS_PER_S, Stream
+from async_agent_ros.core.state import Answer, Assumption, Call, KernelState, NS_PER_S, Stream
+from async_agent_ros.core.tools import canonical_json
 from async_agent_ros.core.words import Effect, Error, Kind, Status
 
 
@@ -25,7 +28,7 @@ def start_if_due(s: KernelState) -> None:
     """Write the new words and ask for a reaction, when nothing else is to do."""
     wanted = s.assumption
     if (wanted is None or not s.running or s.active is not None or s.cut or s.paused or s.segments
-            or s.retrying or s.deferred or not s.person_has_floor or s.plan is None
+            or s.held or s.retrying or s.deferred or not s.person_has_floor or s.plan is None
             or speculation.must_yield(s)):
         return
     if s.plan.drafts >= s.settings.speculation_drafts:
@@ -74,8 +77,11 @@ def on_call(s: KernelState, event) -> None:
     """Write a call, or put it in the place of the one that has its id."""
     given = event.call_id or event.name
     old = s.calls.get(s.stream.ids.get(given, ''))
+    same = _same(s, event)
     call_id = ''
-    if event.call_id and old is not None:
+    if same is not None:
+        call_id = same.call_id    # written once more
+    elif event.call_id and old is not None:
         if old.executing or old.cleared:
             calls.cancel(s, old, 'edited')
             retract(s, old.call_id)
@@ -98,6 +104,13 @@ def on_call(s: KernelState, event) -> None:
         planned, _ = s.plan.propose(call_id, call.spec.name, call.arguments, call_id)
         if call.executing:
             s.plan.started(planned, call.arguments, s.now_ns)
+
+
+def _same(s: KernelState, event) -> Optional[Call]:
+    """Return the equal call of this utterance that waits for its commit point, if there is one."""
+    wanted = (event.name, canonical_json(event.arguments))
+    return next((c for c in s.calls.values() if c.generation_id in s.stream.generations
+                 and not (c.executing or c.cleared) and c.canonical == wanted), None)
 
 
 def on_removal(s: KernelState, event) -> None:
@@ -161,5 +174,7 @@ def abandon(s: KernelState, reason: str) -> None:
     for call in list(s.calls.values()):
         if call.generation_id in stream.generations and call.call_id in s.calls:
             calls.cancel(s, call, reason)
-            retract(s, call.call_id)
+    for entry in s.ledger[stream.first_seq:]:
+        if entry.kind == Kind.CALL and entry.generation_id in stream.generations:
+            retract(s, entry.call_id)
     s.append(Kind.NOTIFICATION, {'text': f'nothing came of these words: {reason}'}, name='note')

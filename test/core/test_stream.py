@@ -70,6 +70,17 @@ def test_reads_run_at_once_and_the_rest_at_the_end_of_the_final_generation(w):
     assert not generates(out)    # the look was told with the answer
 
 
+def test_a_call_that_is_written_once_more_is_the_same_call(w):
+    w.hear('go to the hall')
+    w.call('navigate_to', place='hall')
+    w.finish()
+    w.fall_silent('go to the hall')
+    w.call('navigate_to', place='hall')
+    out = w.finish()
+    assert executed(out) == [('c1', 'navigate_to', {'place': 'hall'})]
+    assert len(w.state.calls) == 1
+
+
 def test_edits_and_removals(w):
     w.hear('get the red')
     w.call('look', 'c1', place='red')
@@ -130,8 +141,11 @@ def test_noise_takes_everything_back(w):
     w.hear('look at go')
     w.call('look', 'c1', place='hall')
     w.call('navigate_to', 'c2', place='hall')
+    w.call('get_battery', 'c3')
     w.finish()
+    w.step(events.CallEnded, call_id='c3', status='succeeded', result={})
     out = w.fall_silent('')
+    assert not generates(out)
     assert [e.call_id for e in of(out, effects.CancelCall)] == ['c1']
     out = w.step(events.CallEnded, call_id='c1', status='cancelled')
     assert not generates(out) and not w.state.calls and w.state.stream is None
