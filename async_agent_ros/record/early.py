@@ -11,7 +11,7 @@ def _begin_ns(t, words: str, before_ns: int) -> int:
     def plain(text):
         return ' '.join(''.join(c for c in text.lower() if c.isalnum() or c.isspace()).split())
     fitting = [stamp for _, stamp, text in t.partials
-               if stamp <= before_ns and plain(text).startswith(plain(words))]
+               if t.start_ns <= stamp <= before_ns and plain(text).startswith(plain(words))]
     return max(fitting, default=before_ns)
 
 

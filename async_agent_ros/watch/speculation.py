@@ -45,7 +45,7 @@ class Speculation(NamedTuple):
                          + (f', {self.lead_s:.2f} s ahead' if self.lead_s > 0 else ''))
         if self.wasted_tokens:
             parts.append(f'{self.wasted_tokens} tokens wasted')
-        if self.wasted_tool_s > 0:
+        if self.wasted_tool_s >= 0.05:
             parts.append(f'{self.wasted_tool_s:.1f} s of tools wasted')
         if self.paused:
             parts.append('not read early: ' + ', '.join(self.paused))
