@@ -270,18 +270,26 @@ class _Conversation:
         probe.spin(self._random.uniform(0.8, 1.6))
         word = BACKCHANNELS[number % len(BACKCHANNELS)]
         sound = self._people.say(((word, 0.0),), number + 1) if word else cough(self._rng)
-        stopped = self._overtake(sound)
+        stopped = self._overtake(sound, 'backchannel' if word else 'cough')
         if not stopped:
             self._interrupt(number)
         probe.waits(lambda: probe.idle and not probe.speaking, 20.0)
 
-    def _overtake(self, sound) -> bool:
+    def _overtake(self, sound, what: str) -> bool:
         """Say something that is no interruption; return whether the robot gave way."""
-        probe = self._probe
-        _, end_ns = self._room.speak(sound)
+        probe, found = self._probe, self.found
+        # Nobody has said anything yet: a pause now is about the robot's own voice.
+        found.event('own_voice_pause_percent', bool(probe.interrupts))
+        probe.forget_commands()
+        start_ns, end_ns = self._room.speak(sound)
         probe.waits(lambda: probe.stopped, (end_ns - probe.now_ns()) / 1e9 + 2.5)
         # It goes on: heard again after the sound has ended.
-        self.found.event('false_yield_percent', probe.stopped or not probe.speaking)
+        found.event('false_yield_percent', probe.stopped or not probe.speaking)
+        paused_ns = probe.paused_ns(start_ns)
+        found.event('false_pause_percent', bool(paused_ns))
+        resumed_ns = probe.resumed_ns(paused_ns)
+        if paused_ns and resumed_ns and not probe.stopped:
+            found.time('false_pause_ms', what, (resumed_ns - paused_ns) / 1e6)
         return bool(probe.stopped)
 
     def _interrupt(self, number: int) -> None:

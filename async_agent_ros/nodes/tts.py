@@ -20,6 +20,7 @@ from async_agent_ros.msg import Audio, Interrupt, Say, SpeechProgress
 from async_agent_ros.speech.audio import AudioError, Block, Resampler
 from async_agent_ros.speech.devices import HUNG_S
 from async_agent_ros.speech.playback import Playback, Report
+from async_agent_ros.speech.preparation import Preparation
 from async_agent_ros.speech.sinks import DeviceSink, ERROR_SINK, PacedSink, WavSink
 from async_agent_ros.speech.voice import make_voice, Voice, VoiceError, VoiceSettings
 from . import node_base, qos
@@ -59,6 +60,7 @@ class TtsNode(LifecycleNode):
         self._wav: Optional[WavSink] = None
         self._jobs: 'queue.SimpleQueue[Optional[Say]]' = queue.SimpleQueue()
         self._worker: Optional[threading.Thread] = None
+        self._preparation = Preparation()
         self._epoch = 0
         self._counts = {'segments': 0, 'finished': 0, 'stopped': 0, 'failed': 0}
         self._last_synthesis_ms = 'none'
@@ -184,6 +186,11 @@ class TtsNode(LifecycleNode):
     # -- orders ----------------------------------------------------------------------------
 
     def _on_say(self, message: Say):
+        if message.prepare:
+            if self._sink is not None and message.epoch >= self._epoch:
+                self._preparation.want(message.text, message.epoch)
+                self._jobs.put(message)
+            return
         self._counts['segments'] += 1
         now_ns = self._now_ns()
         if self._sink is None:
@@ -203,6 +210,7 @@ class TtsNode(LifecycleNode):
         if message.action == Interrupt.ACTION_STOP:
             # Remembered without a sink too: a segment that comes later may be older than this.
             self._epoch = max(self._epoch, message.epoch)
+            self._preparation.drop(self._epoch)
         if self._sink is None:
             return
         if message.action == Interrupt.ACTION_PAUSE:
@@ -222,6 +230,9 @@ class TtsNode(LifecycleNode):
             message = jobs.get()
             if message is None:
                 return
+            if message.prepare:
+                self._prepare(jobs)
+                continue
             if self._voice is None:
                 playback.complete(message.segment_id, error_code=SpeechProgress.ERROR_NO_VOICE,
                                   error_msg=self._voice_error)
@@ -233,12 +244,25 @@ class TtsNode(LifecycleNode):
                 playback.complete(
                     message.segment_id, error_code=SpeechProgress.ERROR_SYNTHESIS,
                     error_msg=f'{message.text[:40]!r} could not be synthesised: {error}')
+            self._prepare(jobs)
+
+    def _prepare(self, jobs):
+        if self._voice is None:
+            return
+        try:
+            self._set_rate()
+            self._preparation.work(self._voice, idle=jobs.empty)
+        except Exception as error:  # it will be said again, by the segment that is spoken
+            self.get_logger().warning(f'what may be said soon could not be prepared: {error}')
+
+    def _set_rate(self):
+        # May have been changed since: this sentence is the first to know.
+        self._voice.settings = replace(self._voice.settings, rate=self._value('rate'))
 
     def _speak(self, message, playback):
         if not playback.has(message.segment_id):
             return  # stopped before its turn
-        # May have been changed since: this sentence is the first to know.
-        self._voice.settings = replace(self._voice.settings, rate=self._value('rate'))
+        self._set_rate()
         resampler = Resampler(self._voice.sample_rate, playback.rate)
         factor = playback.rate / self._voice.sample_rate
         begun_s = time.monotonic()
@@ -304,6 +328,7 @@ class TtsNode(LifecycleNode):
                       sinks=', '.join(self._value('sinks')), device=self._value('device'),
                       last_first_sound_ms=self._last_synthesis_ms,
                       queue=self._jobs.qsize())
+        values.update(prepared=self._preparation.made, prepared_used=self._preparation.used)
         if self._playback is not None:
             values['underruns'] = self._playback.underruns
         if isinstance(self._sink, DeviceSink):

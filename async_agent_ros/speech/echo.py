@@ -19,6 +19,9 @@ KINDS = ('auto', 'aec', 'gate', 'off')
 TAIL_S = 0.8
 """After the robot's last sound: echo that is late, of a room that rings."""
 
+PATIENCE_S = 0.025
+"""The microphone waits so long for what the robot played at the same time."""
+
 
 class EchoCanceller(Protocol):
     """Takes the echo of the reference out of the microphone."""
@@ -189,7 +192,9 @@ class EchoPath:
             if self.eager is not None:
                 self.eager.listen(samples)
             return Block(samples, first, first_ns) if len(samples) else None
-        count = len(samples) // FRAME * FRAME
+        # What is played comes over the network; missing for a moment, it would be gone for good.
+        late = self._reference.late(first_ns + len(samples) * NS_PER_S // RATE, PATIENCE_S)
+        count = max(0, len(samples) - late) // FRAME * FRAME
         self._pending = samples[count:]
         if not count:
             return None

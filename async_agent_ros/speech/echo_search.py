@@ -33,14 +33,32 @@ class Presence(enum.Enum):
     PRESENT = 'present'
 
 
+class History:
+    """The last samples of a stream, in one piece without copying all of them every time."""
+
+    def __init__(self, size: int):
+        self._size = self._end = size
+        self._data = np.zeros(3 * size, np.float32)
+
+    def add(self, samples: np.ndarray) -> None:
+        """Take the next samples, fewer than it keeps."""
+        if self._end + len(samples) > len(self._data):
+            self._data[:self._size] = self._data[self._end - self._size:self._end]
+            self._end = self._size
+        self._data[self._end:self._end + len(samples)] = samples
+        self._end += len(samples)
+
+    @property
+    def last(self) -> np.ndarray:
+        """Return as many of them as it keeps."""
+        return self._data[self._end - self._size:self._end]
+
+
 class EchoSearch:
     """Finds the delay at which microphone and reference are most alike."""
 
     def __init__(self):
-        self.mic = np.zeros(_LISTEN, np.float32)
-        """The last second of the microphone."""
-        self.ref = np.zeros(_LISTEN + REACH, np.float32)
-        """The last one and a half seconds of the reference."""
+        self._mic, self._ref = History(_LISTEN), History(_LISTEN + REACH)
         self._correlation = np.zeros(REACH)
         self._frames = self._in_vain = 0
         self.delay = 0
@@ -51,13 +69,23 @@ class EchoSearch:
 
     def take(self, microphone: np.ndarray, reference: np.ndarray) -> None:
         """Take the next frame of both."""
-        self.mic = np.concatenate([self.mic[FRAME:], microphone.astype(np.float32)])
-        self.ref = np.concatenate([self.ref[FRAME:], reference.astype(np.float32)])
+        self._mic.add(microphone)
+        self._ref.add(reference)
         if np.abs(self.ref[-FRAME:]).max() > _LOUD:
             self._frames += 1
             if self._frames >= (_RARE if self.settled > 10 else _STEP):
                 self._frames = 0
                 self._look()
+
+    @property
+    def mic(self) -> np.ndarray:
+        """Return the last second of the microphone."""
+        return self._mic.last
+
+    @property
+    def ref(self) -> np.ndarray:
+        """Return the last one and a half seconds of the reference."""
+        return self._ref.last
 
     def delayed(self, count: int) -> np.ndarray:
         """Return the reference as it is to be found in the last `count` samples of the mic."""

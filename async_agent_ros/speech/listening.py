@@ -119,8 +119,7 @@ class Listener:
             elif isinstance(change, Confirmed):
                 self._judge(True)
             elif isinstance(change, Lull):
-                if self.utterance.asked < change.end + MARGIN:
-                    self._ask(self.utterance)
+                self._ask(self.utterance, pause_at=change.end)
             elif isinstance(change, Offset):
                 self._close(change)
 
@@ -156,9 +155,11 @@ class Listener:
                 utterance.skipping = True
                 self._recognition.skipped += 1
 
-    def _ask(self, utterance: Utterance, *, quick: bool = False) -> None:
+    def _ask(self, utterance: Utterance, *, quick: bool = False, pause_at: int = -1) -> None:
         job = self._job(utterance, self._detector.heard_to)
         job.quick = quick
+        if pause_at >= 0:
+            job.pause, job.speech_end = True, pause_at
         utterance.asked, utterance.skipping = job.end, False
         self._recognition.ask(job)
 

@@ -50,6 +50,8 @@ class Job:
     """Sample of the stream after the last one here."""
     quick: bool = False
     """The person still speaks: another job follows soon."""
+    pause: bool = False
+    """The person is silent and may have finished: all of it is shown as stable."""
     final: bool = False
     nothing: bool = False
     """No voice was in it: nothing is to recognise."""
@@ -144,14 +146,18 @@ class RecognitionThread:
         if utterance.transcriber is None:
             utterance.transcriber = Transcriber(self._recognizer)
         transcriber = utterance.transcriber
-        if not job.final:
-            revision = transcriber.revise(job.samples, quick=job.quick)
-            if transcriber.covered >= 0:
-                utterance.endpointer.heard(transcriber.heard, job.end - MARGIN)
-        elif transcriber.covered >= len(job.samples) - (job.end - job.speech_end) + MARGIN:
-            revision = transcriber.finish()    # no speech since it was recognised
+        # No speech since it was recognised: that counts, and takes no time.
+        speech_end = len(job.samples) - (job.end - job.speech_end)
+        samples = None if transcriber.covered >= speech_end + MARGIN else job.samples
+        if job.final:
+            revision = transcriber.finish(samples)
+        elif job.pause:
+            revision = transcriber.pause(samples)
         else:
-            revision = transcriber.finish(job.samples)
+            revision = transcriber.revise(job.samples, quick=job.quick)
+        if not job.final and transcriber.covered >= 0:
+            end = job.end - len(job.samples) + transcriber.covered
+            utterance.endpointer.heard(transcriber.heard, end - MARGIN)
         self.last_s = revision.elapsed_s or self.last_s
         self._on_error('')
         return revision

@@ -67,6 +67,16 @@ class Reference:
                 out[lo - first:hi - first] = self._ring[np.arange(lo, hi) % self._size]
         return out
 
+    def late(self, end_ns: int, patience_s: float) -> int:
+        """
+        Return how many samples before `end_ns` are still on their way.
+
+        Nothing is, when nothing has come for longer than `patience_s`: then the robot is silent.
+        """
+        with self._lock:
+            missing = end_ns * RATE // NS_PER_S - self._end
+        return missing if 0 < missing < patience_s * RATE else 0
+
     def audible(self, start_ns: int, tail_s: float) -> bool:
         """Return whether anything was audible in the `tail_s` before `start_ns`, or is since."""
         first = start_ns * RATE // NS_PER_S

@@ -28,7 +28,7 @@ class Revision:
 
     text: str
     stable_chars: int
-    """Length of the prefix that no later revision changes."""
+    """Length of the prefix that no later revision changes; all of it: nothing more may come."""
     confidence: float = -1.0
     language: str = ''
     rejected: str = ''
@@ -142,6 +142,21 @@ class Transcriber:
         seconds = (len(samples) - self._cut) / RATE
         tail = self._agreement.take(self._believed(self._tail, seconds))
         return self._revision(tail, self._agreement.stable, elapsed_s)
+
+    def pause(self, samples: Optional[np.ndarray] = None) -> Revision:
+        """
+        Return a revision with all of it stable: the person is silent and may have finished.
+
+        Without samples the last recognition counts. Where the person goes on, later revisions may
+        still change words that were not agreed on.
+        """
+        if samples is None:
+            elapsed_s, seconds = 0.0, (self.covered - self._cut) / RATE
+            tail = self._agreement.finish(self._believed(self._tail, seconds))
+        else:
+            elapsed_s, seconds = self._recognise(samples, False), (len(samples) - self._cut) / RATE
+            tail = self._agreement.take(self._believed(self._tail, seconds))
+        return self._revision(tail, tail, elapsed_s)
 
     def finish(self, samples: Optional[np.ndarray] = None) -> Revision:
         """

@@ -73,7 +73,7 @@ class VadSettings:
     """Speech shorter than this, seconds, is a click and starts nothing."""
     end_silence_s: float = 0.6
     """Silence that ends an utterance."""
-    early_silence_s: float = 0.16
+    early_silence_s: float = 0.096
     """Silence after which recognition may begin on speculation."""
     pre_roll_s: float = 0.3
     """Audio before the onset that belongs to the utterance: detectors come late."""

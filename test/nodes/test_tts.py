@@ -77,6 +77,14 @@ class Rig:
         self.say_pub.publish(Say(segment_id=number, generation_id=9, epoch=epoch, text=text,
                                  interruptible=interruptible))
 
+    def prepare(self, text, epoch=0):
+        self.say_pub.publish(Say(text=text, epoch=epoch, prepare=True))
+
+    def told(self, key):
+        name = self.node.get_fully_qualified_name()[1:]
+        return next((int(v.value) for a in reversed(self.diagnostics) for s in a.status
+                     if s.name == name for v in s.values if v.key == key), -1)
+
     def interrupt(self, action, epoch=0):
         self.interrupt_pub.publish(Interrupt(
             action=action, epoch=epoch, stamp=self.client.get_clock().now().to_msg()))
@@ -214,8 +222,31 @@ def test_rate_and_volume_change_while_it_runs(rig):
     rig.node.set_parameters([Parameter('rate', value=1.0), Parameter('volume', value=1.0)])
 
 
+def test_what_was_prepared_is_silent_until_it_is_said_and_then_begins_at_once(rig):
+    text = 'The battery is at eighty percent, and the kitchen is free.'
+    made, used = rig.node._preparation.made, rig.node._preparation.used
+    rig.prepare(text, epoch=3)
+    rig.until(lambda: rig.told('prepared') == made + 1)
+    assert not rig.progress and not rig.audio and rig.told('segments') >= 0
+    rig.say(47, text, epoch=3)
+    end = rig.end(47)
+    assert (end.state, end.heard_chars) == (SpeechProgress.FINISHED, len(text))
+    rig.until(lambda: rig.told('prepared_used') == used + 1)
+    # It is used once; an interruption drops it.
+    rig.prepare(text, epoch=3)
+    rig.until(lambda: rig.told('prepared') == made + 2)
+    rig.interrupt(Interrupt.ACTION_STOP, epoch=4)
+    rig.until(lambda: rig.node._epoch == 4)
+    rig.say(48, text, epoch=4)
+    assert rig.end(48).state == SpeechProgress.FINISHED
+    rig.prepare(text, epoch=3)    # too late
+    rig.say(49, 'Yes.', epoch=4)
+    rig.end(49)
+    assert rig.told('prepared_used') == used + 1 and rig.node._preparation.made == made + 2
+
+
 def test_the_wav_file_lies_on_the_clock_of_ros(rig, wav_path):
-    rig.say(51, 'The last words.', epoch=3)
+    rig.say(51, 'The last words.', epoch=4)
     started_ns = to_ns(rig.until(lambda: next(
         (p for p in rig.progress if p.state == SpeechProgress.STARTED), None)).stamp)
     finished_ns = to_ns(rig.end(51).stamp)

@@ -155,7 +155,8 @@ def test_while_the_robot_is_silent_every_sample_passes():
 
 def test_blocks_of_any_length_keep_their_place_and_time():
     reference = Reference()
-    reference.add(np.full(RATE, 900, np.int16), rate=RATE, first_sample=0, stamp_ns=NS_PER_S)
+    reference.add(np.full(2 * RATE, 900, np.int16), rate=RATE, first_sample=0,
+                  stamp_ns=NS_PER_S)
     path = EchoPath(make_canceller('gate'), reference)
     at, got = 700, []
     for size in (100, 320, 7, 500, 161):
@@ -172,6 +173,31 @@ def test_blocks_of_any_length_keep_their_place_and_time():
         assert len(block.samples) % FRAME == 0
     jumped = path.process(Block(np.zeros(320, np.int16), 90_000, 2 * NS_PER_S))
     assert jumped.first_sample == 90_000
+
+
+def test_the_microphone_waits_for_what_is_played_but_not_for_long():
+    reference = Reference()
+    path = EchoPath(make_canceller('off'), reference)
+
+    def hear(number):
+        return path.process(Block(np.full(160, number, np.int16), number * 160,
+                                  NS_PER_S + number * 10_000_000))
+
+    def play(number):
+        reference.add(np.full(160, 900, np.int16), rate=RATE, first_sample=number * 160,
+                      stamp_ns=NS_PER_S + number * 10_000_000)
+
+    play(0)
+    assert hear(0).samples.tolist() == [0] * 160
+    assert hear(1) is None and hear(2) is None, 'it is on its way'
+    play(1)
+    play(2)
+    play(3)
+    assert hear(3).samples.tolist() == [1] * 160 + [2] * 160 + [3] * 160
+    # The robot has fallen silent: what is heard comes late for a moment, and nothing is lost.
+    rest = [b for b in map(hear, range(4, 12)) if b is not None]
+    assert rest[0].first_sample == 4 * 160
+    assert sum(len(b.samples) for b in rest) == 8 * 160
 
 
 def test_the_reference_is_found_by_time():

@@ -122,6 +122,35 @@ def test_revisions_come_while_the_person_speaks_and_the_final_is_there_at_the_en
     assert reader.calls == calls
 
 
+def test_a_pause_has_a_revision_that_is_stable_to_its_end(ear):
+    one = ear(Reader('.'))
+    one.hear(1.1, loud=True)
+    parts = len(one.of('part'))
+    one.hear(0.2)
+    *_, (_, _, revision) = one.of('part')
+    assert len(one.of('part')) == parts + 1 and not one.of('stopped')
+    assert revision.text == 'drive to.' and revision.stable_chars == len(revision.text)
+    one.hear(1.1, loud=True)    # it was not the end
+    later = [p[2] for p in one.of('part')[parts + 1:]]
+    assert later and all(r.text.startswith('drive to') for r in later)
+    assert any(r.stable_chars < len(r.text) for r in later)
+    one.hear(1.5)
+    assert one.of('part')[-1][2].stable_chars == len('drive to the kitchen.')
+    final, = one.of('final')
+    assert final[2].text == 'drive to the kitchen.' and final[2].elapsed_s == 0.0
+
+
+def test_a_round_that_heard_all_is_not_repeated_in_the_pause(ear):
+    reader = Reader('.')
+    one = ear(reader, partial_period_s=0.1)
+    one.hear(1.1, loud=True)
+    one.hear(0.09)    # rounds go on for a moment: the last one has heard all that was said
+    calls = reader.calls
+    one.hear(0.8)
+    assert reader.calls <= calls + 1
+    assert one.of('part')[-1][2].stable_chars == len(one.of('part')[-1][2].text)
+
+
 def test_a_sound_without_a_voice_holds_the_robot_for_a_moment_and_is_not_recognised(ear):
     reader = Reader('.')
     one = ear(reader)

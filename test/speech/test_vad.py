@@ -18,7 +18,7 @@ def test_the_true_end_is_without_the_silence_window():
     onset, lull, offset = changes_of(segmenter, (0.0, 10), (0.9, 20), (0.0, 25))
     assert isinstance(onset, Onset) and onset.onset == 10 * FRAME
     assert onset.known == 11 * FRAME  # one sure frame
-    assert isinstance(lull, Lull) and lull.end == 30 * FRAME and lull.known == 35 * FRAME
+    assert isinstance(lull, Lull) and lull.end == 30 * FRAME and lull.known == 33 * FRAME
     assert isinstance(offset, Offset) and offset.end == 30 * FRAME
     assert 0.6 <= (offset.known - offset.end) / RATE < 0.6 + FRAME_S
 

@@ -138,6 +138,11 @@ class VoiceProbe(Probe):
         return next((to_ns(p.stamp) for p in self.progress if to_ns(p.stamp) > after_ns
                      and p.state in (SpeechProgress.PAUSED, SpeechProgress.STOPPED)), 0)
 
+    def resumed_ns(self, after_ns: int) -> int:
+        """Return when the sink went on, 0 if it did not."""
+        return next((to_ns(p.stamp) for p in self.progress if to_ns(p.stamp) > after_ns
+                     and p.state == SpeechProgress.RESUMED), 0)
+
     def answer_ns(self) -> int:
         """Return when the next answer was first heard, else now: the last STARTED after a stop."""
         stop_ns = max((to_ns(m.stamp) for m in self.interrupts if m.action == 'stop'), default=0)
