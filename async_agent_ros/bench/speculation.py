@@ -60,6 +60,9 @@ def add_arguments(parser) -> None:
                         help='speed of writing of the timed model (default: %(default)s)')
     parser.add_argument('--prefill-per-s', type=float, default=1500.0, metavar='TOKENS',
                         help='its speed of reading (default: %(default)s)')
+    parser.add_argument('--verify', action='store_true', help='the timed model checks the draft '
+                        'before in one pass instead of writing the same again (no engine of this '
+                        'package does)')
     parser.add_argument('--engine', default='timed',
                         help='timed, or an engine of the dispatcher (default: %(default)s)')
     parser.add_argument('--model', default='', help='model of a real engine')
@@ -115,7 +118,8 @@ class _TimedModel:
         """Return a source for one conversation."""
         from async_agent_ros.bench.virtual.engine import TimedSource
         return TimedSource(lambda job: write(job.entries), decode_per_s=self._args.decode_per_s,
-                           prefill_per_s=self._args.prefill_per_s)
+                           prefill_per_s=self._args.prefill_per_s,
+                           verify=self._args.verify)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -51,9 +51,16 @@ class TimedSource:
     """Contexts whose cache is kept: the conversation and its newest draft."""
 
     def __init__(self, write: Callable[[Job], str], *, decode_per_s: float = 40.0,
-                 prefill_per_s: float = 1500.0):
-        """`write(job)` gives the whole output; speeds in tokens per second."""
+                 prefill_per_s: float = 1500.0, verify: bool = False):
+        """
+        `write(job)` gives the whole output; speeds in tokens per second.
+
+        `verify`: what a draft has in common with the one before is read, not written, as an engine
+        can do that checks a guess of its output in one pass (prompt lookup).
+        """
         self._write = write
+        self._verify = verify
+        self._guess: List[str] = []
         self._token_s = 1.0 / decode_per_s
         self._prefill_per_s = prefill_per_s
         self._kept: List[str] = []
@@ -70,8 +77,12 @@ class TimedSource:
         job.prompt_tokens = job.cached_tokens + new
         prefill_s = new / self._prefill_per_s
         try:
-            for token in [*tokens(self._write(job)), '']:
-                yield prefill_s + self._token_s, token
+            output, right = [*tokens(self._write(job)), ''], self._verify
+            for number, token in enumerate(output):
+                right = right and self._guess[number:number + 1] == [token]
+                if job.speculative and not right:
+                    self._guess = output[:number]
+                yield prefill_s + (1.0 / self._prefill_per_s if right else self._token_s), token
                 prefill_s = 0.0
         finally:
             self._kept = [job.prompt + job.written, *self._kept][:self.KEPT]

@@ -38,7 +38,7 @@ def bound(workload: Workload, item: Item, ear: Ear, seed: int, decode_per_s: flo
     def heard_s(words: int) -> float:
         return min(item.ends_s[words - 1] + ear.stable_s, final_s)
 
-    write_s = {c.call_id: len(tokens(planner.call_line(c.call_id, c, c.arguments) + '\n'))
+    write_s = {c.call_id: len(tokens(planner.call_line(c.call_id, c, c.arguments)))
                / decode_per_s for c in counted}
     takes_s = {c.call_id: ACCEPT_S if workload.moves(c) else ideal.durations_s[c.call_id]
                for c in counted}

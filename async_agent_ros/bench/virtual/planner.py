@@ -66,7 +66,12 @@ class Situation:
 
 
 class Planner:
-    """Writes for one item. `side_by_side` off: one call at a time, and it waits for its result."""
+    """
+    Writes for one item.
+
+    `side_by_side`: all calls that can be known, with operands for results. Otherwise one call at a
+    time, with the values of the results that it has waited for.
+    """
 
     def __init__(self, workload: Workload, item: Item, *, side_by_side: bool = True):
         self._workload = workload
@@ -119,10 +124,10 @@ class Planner:
 
     def _arguments(self, call: PlanCall, matched, ids) -> Any:
         def value(operand):
-            seen = matched.get(operand.call_id)
-            if seen and seen.status == Status.SUCCEEDED:
-                return operands.part(operand, seen.result)
-            return str(operands.Operand(ids[operand.call_id], operand.path))
+            if self._side_by_side:
+                return str(operands.Operand(ids[operand.call_id], operand.path))
+            seen = matched[operand.call_id]
+            return operands.part(operand, seen.result) if seen.status == Status.SUCCEEDED else ''
         return operands.replace(call.arguments, value)
 
     def _text(self, situation: Situation, matched, ids, calling: bool) -> str:
