@@ -9,6 +9,8 @@ from async_agent_ros.training.catalogues import SimTool
 from async_agent_ros.training.intents import Act, Intent
 
 S = 1_000_000_000
+STABLE_S = 0.3
+"""A word that was heard so long ago does not change any more."""
 _TOKEN = re.compile(r'\s?[^\W_]{1,5}|\s?[^\w\s]|_|\s')
 
 
@@ -93,13 +95,15 @@ class Utterance:
 
     def _partial(self, at_s: float) -> Callable[[], None]:
         heard = [text for s, text in self.words if s <= at_s]
+        stable = [text for s, text in self.words if s <= at_s - STABLE_S]
 
         def send():
             if heard and self.id in self.sim.kernel.state.speaking:
                 text = heard[-1].rstrip('.,?')
                 self.revision += 1
                 self.sim.step(events.TranscriptUpdated, utterance_id=self.id, text=text,
-                              revision=self.revision, stable_chars=len(text))
+                              revision=self.revision,
+                              stable_chars=len(stable[-1].rstrip('.,?')) if stable else 0)
         return send
 
     def _end(self) -> None:

@@ -6,7 +6,7 @@ often made of syllables that mean nothing: so a model learns to read schemas, no
 own tools come from a file (what `list_tools` returns, as JSON or YAML) or from a running agent; how
 people ask for them comes from their examples, and from a file of phrases where there is one.
 """
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 import json
 import pathlib
 import re
@@ -64,9 +64,19 @@ class SimTool:
         return made
 
 
-def invented(rng, language: Language, count: int, odd_names: float = 0.3) -> List[SimTool]:
-    """Return a catalogue of `count` tools of a split; `odd_names` of them mean nothing."""
+def invented(rng, language: Language, count: int, odd_names: float = 0.3,
+             pairs: float = 0.4) -> List[SimTool]:
+    """
+    Return a catalogue of `count` tools of a split.
+
+    `odd_names` of them have names that mean nothing; in `pairs` of the catalogues there is a tool
+    that can take what another one finds.
+    """
     chosen = rng.sample(language.concepts, min(count, len(language.concepts)))
+    if rng.random() < pairs:
+        pair = rng.choice(_pairs(language))
+        chosen = [*pair, *(c for c in chosen if c not in pair)][:max(2, count)]
+        rng.shuffle(chosen)
     known = {name: tuple(rng.sample(words, min(len(words), rng.randint(3, 8))))
              for name, words in language.lists.items()}
     made: List[SimTool] = []
@@ -77,6 +87,13 @@ def invented(rng, language: Language, count: int, odd_names: float = 0.3) -> Lis
             name = f'{name}_{rng.choice(language.syllables)}'
         made.append(_instance(rng, language, one, name, odd, known))
     return made
+
+
+def _pairs(language):
+    return [(first, second) for first in language.concepts for second in language.concepts
+            if first is not second and first.effect == 'read_only' and first.ask and any(
+                getattr(v, 'listed', '') and v.listed == second.args[name][1].listed
+                for v in first.result.values() for name in second.there)]
 
 
 def _word(rng, language):
@@ -108,6 +125,13 @@ def _instance(rng, language, one, name, odd, known) -> SimTool:
         result_schema={'type': 'object', 'properties': {
             n: _result_schema(v, one) for n, v in one.result.items()}} if one.result else None,
         effect=Effect(one.effect))
+    if one.ask:
+        # for prompts that show examples; those of tuned models show none
+        values = {c: v.draw(rng) for c, v in allowed.items() if not v.optional}
+        plain = next((a for a in one.ask if set(slots(a)) <= set(values)), '')
+        if plain:
+            spec = replace(spec, examples=(Example(
+                fill(plain, values), {names[c]: v for c, v in values.items()}),))
     return SimTool(spec, one, names, allowed, known)
 
 

@@ -5,10 +5,11 @@ It sees what the kernel asks to be answered (words, results, timers) and knows w
 meant. What it says about calls is taken from the ledger as the model sees it, never from the truth.
 """
 import json
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Collection, Dict, List, Mapping, Sequence, Set, Tuple
 
 from async_agent_ros.core import lineage
 from async_agent_ros.core.chatml import Renderer
+from async_agent_ros.core.chatml_format import PAUSE_MARK
 from async_agent_ros.core.ledger import Entry, MAIN
 from async_agent_ros.core.state import KernelState
 from async_agent_ros.core.tools import canonical_json
@@ -17,6 +18,18 @@ from async_agent_ros.training.intents import Act, Intent, Ref
 from async_agent_ros.training.tables import fill, slots
 
 TIMERS = ('set_timer',)
+
+
+def planned_after(intent: Intent, heard: str) -> Tuple[Act, ...]:
+    """Return the calls that the words heard so far ask for."""
+    plan: Tuple[Act, ...] = ()
+    text = ''
+    for stage in intent.stages:
+        text += stage.words
+        if len(heard.strip()) < len(text.strip().rstrip('.,?')):
+            break
+        plan = stage.plan
+    return plan
 
 
 class Planner:
@@ -34,6 +47,11 @@ class Planner:
         self.helpers: Dict[str, Sequence[Act]] = {}
         """What the helper made by a call has to do, by the id of that call."""
         self._written: Dict[int, List[Tuple[Act, Sequence[Act]]]] = {}
+        self._standing: Dict[str, Act] = {}
+        """The calls of the utterance that is heard just now, by the keys of their acts."""
+        self._stream_seq = -1
+        self._withdrawn: Set[str] = set()
+        """Calls that ended before they were edited or removed: nobody is told of them."""
 
     # -- what the ledger tells --------------------------------------------------------------------
     def note(self, entry: Entry) -> None:
@@ -42,8 +60,12 @@ class Planner:
             act, helper = self._written[entry.generation_id].pop(0)
             self.acts[entry.call_id] = act
             self.ids[act.key] = entry.call_id
+            self._standing[act.key] = act
             if helper:
                 self.helpers[entry.call_id] = helper
+        elif entry.kind == Kind.RETRACT and entry.generation_id:
+            self._standing = {k: a for k, a in self._standing.items()
+                              if self.ids[k] != entry.call_id}
         elif entry.kind == Kind.COMMIT and entry.call_id in self.acts:
             given = entry.data.get('arguments')
             act = self.acts[entry.call_id]
@@ -64,10 +86,17 @@ class Planner:
         said: List[str] = []
         acts: List[Tuple[Act, Sequence[Act]]] = []
         declined = False
+        revised = ''
         for waiting in answer.waiting:
             if waiting.is_person and waiting.seq in self.intents:
                 intent = self.intents[waiting.seq]
                 declined = declined or intent.kind == 'no'
+                if self.state.ledger[waiting.seq].about_seq >= 0 and not hasattr(
+                        self, '_answer_' + intent.kind):
+                    lines, text = self.finish(generation_id, renderer, intent)
+                    revised = '\n'.join(filter(None, (revised, lines)))
+                    said.append(text)
+                    continue
                 text, wanted = self.answer(intent, renderer)
                 said.append(text)
                 acts += [(a, intent.helper if a.name in ('fork', 'spawn') else ())
@@ -77,17 +106,81 @@ class Planner:
             acts += [(a, ()) for a in self.helpers.get(call_id, ())]
         if answer.instance == MAIN:
             said += [self.tell(self.state.ledger[w.seq], w.trigger, declined)
-                     for w in answer.waiting if not w.is_person]
+                     for w in answer.waiting if not w.is_person
+                     and self.state.ledger[w.seq].call_id not in self._withdrawn]
         else:
             said.append(self.report(answer.instance))
-        return self.write(generation_id, renderer, ' '.join(filter(None, said)), acts)
+        told = ' '.join(filter(None, said))
+        for filler in ('One moment. ', 'Okay. '):
+            told = told.removeprefix(filler) if revised or len(said) > 1 else told
+        return self.write(generation_id, renderer, told, acts, revised)
+
+    # -- partial words ----------------------------------------------------------------------------
+    def react(self, generation_id: int, renderer: Renderer, intent: Intent) -> str:
+        """Return what a perfect model writes when it has heard a part of an utterance."""
+        stream = self.state.stream
+        if stream.first_seq != self._stream_seq:
+            self._stream_seq, self._standing = stream.first_seq, {}
+        plan = planned_after(intent, stream.sent)
+        if hasattr(self, '_answer_' + intent.kind):
+            plan = ()    # what it means hangs on what runs when the words are final
+        lines = self._revise(generation_id, renderer, plan, intent.helper)
+        return '\n'.join([*lines, PAUSE_MARK])
+
+    def _revise(self, generation_id: int, renderer: Renderer, plan: Sequence[Act],
+                helper: Sequence[Act] = ()) -> List[str]:
+        """Return the lines that turn the standing calls into a plan."""
+        lines = [f'{renderer.format.remove_marker} {self.ids[key]}' for key in self._standing
+                 if key not in {a.key for a in plan}]
+        wanted = {a.key: a.arguments for a in plan}
+        self._withdrawn |= {self.ids[k] for k, a in self._standing.items()
+                            if self.ids[k] in self.state.ended_calls
+                            and wanted.get(k) != a.arguments}
+        number = self.next_number(renderer)
+        for act in plan:
+            before = self._standing.get(act.key)
+            if before is None and self._twin(act, renderer):
+                continue
+            if before is not None and before.arguments == act.arguments:
+                continue
+            if before is not None and self._has_begun(self.ids[act.key]):
+                # an edit is for calls that have not run
+                lines.append(f'{renderer.format.remove_marker} {self.ids[act.key]}')
+                before = None
+            if before is None:
+                self.ids[act.key] = f'c{number}'
+                number += 1
+            lines.append(self.line(renderer, act, self.ids))
+            self._written.setdefault(generation_id, []).append(
+                (act, helper if act.name in ('fork', 'spawn') else ()))
+        return lines
+
+    def _has_begun(self, call_id: str) -> bool:
+        call = self.state.calls.get(call_id)
+        return call is None or call.executing or call.cleared
+
+    def finish(self, generation_id: int, renderer: Renderer, intent: Intent) -> Tuple[str, str]:
+        """Return the lines that correct the plan for the final words, and what is said."""
+        standing = {self.ids[k] for k in self._standing}
+        acts = [a for a in intent.plan if a.key in self._standing
+                or not self._twin(a, renderer, standing)]
+        text = [f'I am already {a.gerund()}.' for a in intent.plan if a not in acts]
+        text.append(intent.reply or self.acknowledge(acts))
+        lines = self._revise(generation_id, renderer, acts, intent.helper)
+        said = ' '.join(filter(None, text))
+        # a read that began early has nothing to show yet
+        waits = [a for a in acts if a.reads and a.tool is not None
+                 and self.ids.get(a.key) in self.state.calls]
+        if not said and not any('{' in line for line in lines):
+            said = 'One moment.' if waits else 'Okay.'
+        return '\n'.join(lines), said
 
     def write(self, generation_id: int, renderer: Renderer, text: str,
-              acts: Sequence[Tuple[Act, Sequence[Act]]]) -> str:
+              acts: Sequence[Tuple[Act, Sequence[Act]]], revised: str = '') -> str:
         """Return text and call lines, with new ids; remember which call is which act."""
-        number = self.next_number(renderer)
+        number = self.next_number(renderer) + revised.count('CALL {')
         ids = dict(self.ids)
-        lines = [text] if text else []
+        lines = list(filter(None, (revised, text)))
         for act, _ in acts:
             ids[act.key] = f'c{number}'
             number += 1
@@ -140,10 +233,11 @@ class Planner:
                 texts.append(fill(self.rng.choice(act.tool.concept.ack), act.words))
         return ' '.join(filter(None, texts))
 
-    def _twin(self, act: Act, renderer: Renderer) -> bool:
+    def _twin(self, act: Act, renderer: Renderer, but: Collection[str] = ()) -> bool:
         """Tell whether a call runs that equals a state-changing act."""
         return not act.reads and any(
-            c.name == act.name and canonical_json(c.arguments) == canonical_json(act.arguments)
+            c.name == act.name and c.call_id not in but
+            and canonical_json(c.arguments) == canonical_json(act.arguments)
             for c in renderer.running.values()
             if not any(isinstance(v, Ref) for v in act.arguments.values()))
 

@@ -309,7 +309,7 @@ SHAPES: Dict[str, Tuple[Shape, float]] = {
     'instead': (instead, 4), 'stop': (stop, 1), 'timer': (timer, 4), 'every': (every, 1),
     'clock': (clock, 1), 'both': (both, 1), 'fork': (fork, 2), 'spawn': (spawn, 2),
     'failure': (failure, 4), 'unmeetable': (unmeetable, 6), 'unknown_value': (unknown_value, 5),
-    'small_talk': (small_talk, 4), 'about': (about, 1), 'confirmed': (confirmed, 3),
+    'small_talk': (small_talk, 4), 'about': (about, 1), 'confirmed': (confirmed, 4),
     'again': (again, 1)}
 """Shape and weight by name."""
 

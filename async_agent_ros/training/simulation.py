@@ -99,6 +99,8 @@ class Simulation:
         self._generations: Dict[int, bool] = {}
         self._calls: Dict[str, bool] = {}
         self._spoken: List[Intent] = []
+        self.heard: Optional[Intent] = None
+        """What the person says just now, or said last."""
         self._moves: List[Move] = []
         self._planned = False
         self._utterance = 0
@@ -186,6 +188,7 @@ class Simulation:
     def speak(self, intent: Intent) -> None:
         """Let the person say something."""
         self._spoken.append(intent)
+        self.heard = intent
         if self.text:
             self.step(events.UserText, text=intent.text)
             return
@@ -207,11 +210,16 @@ class Simulation:
         intents = tuple(self.planner.intents[w.seq] for w in answer.waiting
                         if w.seq in self.planner.intents)
         prompt = renderer.prompt(self.now_ns)
-        completion = self.planner.complete(effect.generation_id, renderer)
+        if answer.partial:
+            intents = (self.heard,)
+            completion = self.planner.react(effect.generation_id, renderer, self.heard)
+        else:
+            completion = self.planner.complete(effect.generation_id, renderer)
         acts = tuple(a for a, _ in self.planner._written.get(effect.generation_id, ()))
         self.turns.append(Turn(
             effect.generation_id, effect.instance, effect.context_seq, self.now_ns, prompt,
-            completion, tuple(w.trigger for w in answer.waiting), intents, acts))
+            completion, ('partial',) if answer.partial else tuple(
+                w.trigger for w in answer.waiting), intents, acts))
         self._generations[effect.generation_id] = True
         Writing(self, effect.generation_id, effect.epoch, completion).begin()
 
@@ -230,7 +238,11 @@ class Simulation:
         return self._generations.get(generation_id, False)
 
     def _do_AbortGeneration(self, effect) -> None:
-        self._generations[effect.generation_id] = False
+        if self._generations.get(effect.generation_id):
+            self._generations[effect.generation_id] = False
+            ids = {'generation_id': effect.generation_id, 'epoch': self.kernel.state.epoch}
+            self.later(0.01, lambda: self.step(
+                events.GenerationEnded, finish_reason='aborted', **ids))
 
     def _do_Interrupt(self, effect) -> None:
         self._voice.interrupt(effect.action)

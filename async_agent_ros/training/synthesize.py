@@ -79,7 +79,7 @@ def play(recipe: Recipe, split: str, index: int, robot: Robot = Robot(),
         rng, tongue, rng.randint(3, 8))
     if own and len(tools) > 10:
         tools = rng.sample(tools, 10)    # a large catalogue is learned in parts
-    foreign = [] if own else invented(rng, tongue, 40, odd_names=0.0)
+    foreign = [] if own else invented(rng, tongue, 40, odd_names=0.0, pairs=0.0)
     here = {t.concept.names for t in tools}
     foreign = [t for t in foreign if t.concept.names not in here]
     mode = 'stream' if rng.random() < recipe.stream else 'turn'
