@@ -266,7 +266,8 @@ class TtsNode(LifecycleNode):
         resampler = Resampler(self._voice.sample_rate, playback.rate)
         factor = playback.rate / self._voice.sample_rate
         begun_s = time.monotonic()
-        for number, chunk in enumerate(self._voice.synthesize(message.text)):
+        ready = self._preparation.take(message.text, self._voice.settings)
+        for number, chunk in enumerate(ready or self._voice.synthesize(message.text)):
             if number == 0:
                 self._last_synthesis_ms = f'{(time.monotonic() - begun_s) * 1e3:.0f}'
             pcm = resampler(chunk.pcm)
