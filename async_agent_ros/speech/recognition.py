@@ -144,7 +144,9 @@ class RecognitionThread:
             return Revision('', 0, rejected='no voice')
         utterance = job.utterance
         if utterance.transcriber is None:
-            utterance.transcriber = Transcriber(self._recognizer)
+            # One that was made for streaming follows the utterance itself.
+            own = getattr(self._recognizer, 'transcriber', None)
+            utterance.transcriber = own() if own else Transcriber(self._recognizer)
         transcriber = utterance.transcriber
         # No speech since it was recognised: that counts, and takes no time.
         speech_end = len(job.samples) - (job.end - job.speech_end)

@@ -246,12 +246,18 @@ class FasterWhisper:
         self._model = self._tokenizer = None
 
 
-def make_recognizer(model: str, find, **options) -> FasterWhisper:
+def make_recognizer(model: str, find, **options) -> Recognizer:
     """
     Return the recogniser for a model name or a folder.
 
-    `find` resolves a name to a folder (async_agent_ros.models.find) and may raise its own error.
+    A folder with ONNX files and tokens.txt, or `sherpa:FOLDER`, is for sherpa-onnx, any other for
+    Whisper. `find` resolves a name to a folder (async_agent_ros.models.find) and may raise its own
+    error.
     """
-    path = Path(os.path.expanduser(model))
+    from .sherpa import is_sherpa, SherpaOnnx
+    kind, _, rest = model.partition(':')
+    path = Path(os.path.expanduser(rest if kind == 'sherpa' else model))
+    if kind == 'sherpa' or is_sherpa(path):
+        return SherpaOnnx(path, **options)
     is_path = path.is_dir() or os.sep in model
     return FasterWhisper(path if is_path else find(model), **options)
