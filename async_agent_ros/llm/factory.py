@@ -41,6 +41,9 @@ def make_engine(name: str = 'auto', **params: Any) -> Engine:
                           f"pip install 'async_agent_ros[{extra}]'")
     engine_class = getattr(importlib.import_module(module), class_name)
     known = inspect.signature(engine_class).parameters
+    if params.get('adapter') and 'adapter' not in known:
+        raise EngineError(f'the engine {name} takes no adapter; give the server merged weights, '
+                          'or use llama_cpp or transformers')
     return engine_class(**{k: v for k, v in params.items()
                            if k in known and v is not None and v != ''})
 

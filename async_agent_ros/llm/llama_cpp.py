@@ -44,6 +44,7 @@ class LlamaCppEngine:
     :param constrain: let only calls of the catalogue's tools be written (llguidance).
     :param repack: let llama.cpp rearrange quantised weights at load. Measured slower by half on
         AVX2 with the Q4_K weights of the packaged models, hence off.
+    :param adapter: GGUF file of an adapter that was trained for the model.
     :param prefix_folder: where `warm` keeps caches between runs; '' keeps none.
     """
 
@@ -51,7 +52,8 @@ class LlamaCppEngine:
                  context_tokens: int = 8192, prefill_chunk: int = 32, instances: int = 4,
                  gpu_layers: int = 0, temperature: float = 0.0, seed: int = 0,
                  constrain: bool = True, call_marker: str = grammar.CALL_MARKER,
-                 repack: bool = False, prefix_folder: Optional[str] = None):
+                 repack: bool = False, prefix_folder: Optional[str] = None,
+                 adapter: str = ''):
         self._model = model
         self._threads = threads
         self._context_tokens = context_tokens
@@ -64,6 +66,7 @@ class LlamaCppEngine:
         self._marker = call_marker
         self._repack = repack
         self._prefix_folder = prefix_folder
+        self._adapter = adapter
         self._server: Any = None
         self._api_key = secrets.token_hex(16)
         self._path: Optional[pathlib.Path] = None
@@ -91,6 +94,8 @@ class LlamaCppEngine:
             self._prefix_folder = str(models.root() / '.prefixes')
         params = xllamacpp.CommonParams()
         params.model.path = str(self._path)
+        if self._adapter:
+            params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(self._adapter_path(), 1.0)]
         params.n_ctx = self._context_tokens
         params.n_parallel = self._instances
         params.kv_unified = True
@@ -117,12 +122,20 @@ class LlamaCppEngine:
                 f'llama.cpp cannot load {self._path}: {error}; check that it is a GGUF file and '
                 f'that there is memory for it') from error
 
+    def _adapter_path(self) -> str:
+        path = pathlib.Path(self._adapter).expanduser()
+        if not path.is_file():
+            raise EngineError(f'adapter: there is no GGUF file {path}; make one with: async-agent '
+                              'train export --to gguf')
+        return str(path)
+
     def info(self) -> EngineInfo:
         """Describe what is loaded."""
         return EngineInfo(
             'llama_cpp', self._model, 'gpu' if self._gpu_layers else 'cpu', self._context_tokens,
             {'threads': self._threads, 'prefill_chunk': self._prefill_chunk,
-             'constrain': self._constrain, 'temperature': self._temperature})
+             'constrain': self._constrain, 'temperature': self._temperature,
+             'adapter': self._adapter})
 
     def stream(self, request: GenerationRequest, abort: threading.Event) -> Iterator[str]:
         """Yield text as it is decoded; see Engine.stream."""
@@ -177,8 +190,8 @@ class LlamaCppEngine:
         started = time.monotonic()
         abort = abort or threading.Event()
         key = hashlib.sha256('\0'.join((
-            str(self._path), str(self._path.stat().st_size), str(self._path.stat().st_mtime_ns),
-            prompt)).encode()).hexdigest()[:24] + '.kv'
+            *_stamp(self._path), *(_stamp(pathlib.Path(self._adapter_path())) if self._adapter
+                                   else ()), prompt)).encode()).hexdigest()[:24] + '.kv'
         path = self._prefix_folder and os.path.join(self._prefix_folder, key)
         if path and os.path.exists(path) and self._slot_action(instance, 'restore', key):
             os.utime(path)
@@ -323,6 +336,11 @@ def _explain(error, context_tokens):
         return (f'the prompt has {error.get("n_prompt_tokens", "too many")} tokens, the context '
                 f'holds {context_tokens}; raise context_tokens or start a new session')
     return f'llama.cpp refused the request: {message}'
+
+
+def _stamp(path: pathlib.Path):
+    """Return what tells one file of weights from another."""
+    return str(path), str(path.stat().st_size), str(path.stat().st_mtime_ns)
 
 
 def _keep_newest(folder, count):

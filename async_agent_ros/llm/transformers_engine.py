@@ -40,13 +40,15 @@ class TransformersEngine:
     :param threads: CPU threads of torch, for the whole process; 0 leaves them alone.
     :param prefill_chunk: tokens of one forward pass of a prefill.
     :param temperature: 0.0 always takes the likeliest token.
+    :param adapter: folder of a LoRA adapter (peft) that was trained for the model; it is merged
+        into the weights at load, so it costs nothing later.
     :param constrain: let only calls of the catalogue's tools be written (llguidance).
     """
 
     def __init__(self, model: str = 'qwen2.5-coder-0.5b', device: str = 'auto',
                  dtype: str = 'auto', quantise: str = '', threads: int = 2,
                  context_tokens: int = 8192, prefill_chunk: int = 256, temperature: float = 0.0,
-                 seed: int = 0, constrain: bool = True,
+                 seed: int = 0, constrain: bool = True, adapter: str = '',
                  call_marker: str = grammar.CALL_MARKER):
         if quantise not in QUANTISE:
             raise EngineError(
@@ -61,6 +63,7 @@ class TransformersEngine:
         self._temperature = temperature
         self._seed = seed
         self._constrain = constrain
+        self._adapter = adapter
         self._marker = call_marker
         self._model: Any = None
         self._tokenizer: Any = None
@@ -96,6 +99,7 @@ class TransformersEngine:
                 folder, local_files_only=True)
             self._model = transformers.AutoModelForCausalLM.from_pretrained(
                 folder, dtype=getattr(torch, self._dtype), local_files_only=True)
+            self._merge_adapter()
             self._model = self._model.to(self._device).eval()
         except (OSError, ValueError, RuntimeError, AssertionError) as error:
             self._model = None
@@ -105,6 +109,20 @@ class TransformersEngine:
             self._to_int8()
         for layer in self._model.get_decoder().layers:
             layer.register_forward_pre_hook(self._hook)
+
+    def _merge_adapter(self):
+        if not self._adapter:
+            return
+        try:
+            peft = importlib.import_module('peft')
+        except ImportError as error:
+            raise EngineError(f'an adapter needs the package peft ({error}); get it with: '
+                              f"pip install 'async_agent_ros[training]'") from error
+        path = pathlib.Path(self._adapter).expanduser()
+        if not (path / 'adapter_config.json').is_file():
+            raise EngineError(f'adapter: {path} is no folder of an adapter (peft); a .gguf adapter '
+                              'is for the engine llama_cpp')
+        self._model = peft.PeftModel.from_pretrained(self._model, path).merge_and_unload()
 
     def _to_int8(self):
         if self._device != 'cpu':
@@ -128,7 +146,7 @@ class TransformersEngine:
             'transformers', self._name, self._device, self._context_tokens,
             {'dtype': self._dtype, 'quantise': self._quantise, 'threads': self._threads,
              'prefill_chunk': self._prefill_chunk, 'constrain': self._constrain,
-             'temperature': self._temperature})
+             'temperature': self._temperature, 'adapter': self._adapter})
 
     def stream(self, request: GenerationRequest, abort: threading.Event) -> Iterator[str]:
         """Yield text as it is decoded; see Engine.stream."""
