@@ -1,5 +1,6 @@
 """Fine-tuning: packing changes nothing, only own words count, a run that was stopped goes on."""
 import json
+import threading
 
 from async_agent_ros.training import curves
 from async_agent_ros.training.packing import Pack, packs, tokenised
@@ -15,6 +16,7 @@ pytest.importorskip('peft')
 import torch    # noqa: I100, E402
 import transformers    # noqa: E402
 
+from async_agent_ros.training.gguf_adapter import facts, write_gguf    # noqa: I100, E402
 from async_agent_ros.training.sft import merge, Trainer, TrainingError    # noqa: I100, E402
 
 
@@ -136,6 +138,50 @@ def test_adapter_and_merged_weights_say_the_same(tiny):
     one = transformers.AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32)(ids).logits
     assert torch.allclose(adapted, one, atol=0.05)
     assert not torch.allclose(adapted, plain, atol=0.2)
+
+
+def test_the_engine_takes_an_adapter_and_says_what_is_wrong_with_one(tiny, tmp_path):
+    from async_agent_ros.llm.engine import EngineError, GenerationRequest
+    from async_agent_ros.llm.factory import make_engine
+    folder = tiny / 'whole-lora'
+    if not (folder / 'adapter').is_dir():
+        Trainer(_settings(tiny, dropout=0.1), tiny / 'data', folder).run()
+
+    def says(**params):
+        engine = make_engine('transformers', threads=1, device='cpu', constrain=False, **params)
+        engine.load()
+        text = ''.join(engine.stream(GenerationRequest('main', 'Go to the kitchen.', 12),
+                                     threading.Event()))
+        engine.close()
+        return text
+    merged = merge(folder / 'adapter', tmp_path / 'merged')
+    base = says(model=str(tiny / 'model'))
+    adapted = says(model=str(tiny / 'model'), adapter=str(folder / 'adapter'))
+    assert adapted != base and adapted == says(model=str(merged), dtype='float32')
+    with pytest.raises(EngineError, match='no folder of an adapter'):
+        says(model=str(tiny / 'model'), adapter=str(tmp_path))
+    with pytest.raises(EngineError, match='takes no adapter'):
+        make_engine('openai', adapter='some')
+
+
+def test_an_adapter_becomes_a_gguf_file_in_the_order_of_llama_cpp(tiny, tmp_path):
+    import gguf
+    import numpy
+    from safetensors.numpy import load_file
+    folder = tiny / 'whole-lora'
+    if not (folder / 'adapter').is_dir():
+        Trainer(_settings(tiny, dropout=0.1), tiny / 'data', folder).run()
+    path = write_gguf(folder / 'adapter', tmp_path / 'adapter.gguf')
+    assert facts(path)['architecture'] == 'llama' and facts(path)['alpha'] == 32.0
+    mine = {t.name: t.data for t in gguf.GGUFReader(str(path)).tensors}
+    assert len(mine) == 2 * 7 * 2
+    theirs = load_file(folder / 'adapter' / 'adapter_model.safetensors')
+    before = next(v for k, v in theirs.items() if 'layers.1' in k and 'q_proj.lora_B' in k)
+    after = mine['blk.1.attn_q.weight.lora_b']
+    # 4 heads of 8 rows: rows 0 and 4 of a head become rows 0 and 1
+    assert numpy.array_equal(after[8:16], before[8:16][[0, 4, 1, 5, 2, 6, 3, 7]])
+    plain = next(v for k, v in theirs.items() if 'layers.0' in k and 'v_proj.lora_B' in k)
+    assert numpy.array_equal(mine['blk.0.attn_v.weight.lora_b'], plain)
 
 
 def test_presets_and_settings_are_checked():
