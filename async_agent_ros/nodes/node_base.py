@@ -8,6 +8,7 @@ from typing import Any, Callable, Mapping, Optional, Sequence, Tuple
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import SetParametersResult
 import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.clock import Clock, ClockType
@@ -61,6 +62,35 @@ def declare(node, name: str, default: Any, description: str, *,
         raise ValueError(f'parameter {name!r} of {node.get_fully_qualified_name()} is {value!r}: '
                          f'it must be one of {", ".join(map(repr, choices))}')
     return value
+
+
+def after_setting(node, apply: Callable[[Sequence[Any]], None]) -> None:
+    """
+    Have `apply(parameters)` called when parameters were set at run time.
+
+    Call it before add_on_set_parameters_callback(), whose callbacks may still refuse them.
+    """
+    if hasattr(node, 'add_post_set_parameters_callback'):
+        node.add_post_set_parameters_callback(apply)
+        return
+
+    def on_set(parameters):    # Humble: the callback that was added first is called last
+        apply(parameters)
+        return SetParametersResult(successful=True)
+    node.add_on_set_parameters_callback(on_set)
+
+
+def name_late_parameters(node, live: Sequence[str]) -> None:
+    """Log which parameters take effect only when the lifecycle node is configured anew."""
+    def note(parameters):
+        late = [p.name for p in parameters
+                if p.name not in (*live, 'use_sim_time') and not p.name.startswith('qos_')]
+        if late:
+            name = node.get_fully_qualified_name()
+            node.get_logger().info(
+                f'{", ".join(late)}: takes effect when the node is configured anew (ros2 '
+                f'lifecycle set {name} deactivate, then cleanup, configure, activate)')
+    after_setting(node, note)
 
 
 Status = Tuple[int, str, Mapping[str, Any]]

@@ -6,7 +6,8 @@ from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import SetParametersResult
 from sensor_msgs.msg import BatteryState
 
-from async_agent_ros.nodes.node_base import declare, Diagnostics, OK, run_node, WARN
+from async_agent_ros.nodes.node_base import after_setting, declare, Diagnostics, OK, run_node
+from async_agent_ros.nodes.node_base import WARN
 from async_agent_ros.tools.server import ToolServer
 from async_agent_ros.tools.sim.map import load_map
 from async_agent_ros.tools.sim.simulation import Simulation
@@ -55,9 +56,9 @@ class SimRobot(ToolServer):
             raise ValueError(problem)
         self._apply({'battery_percent': battery, 'blocked': blocked, 'arm_fails': arm_fails})
         self.add_tools(*build_tools(self.simulation))
+        after_setting(self, lambda parameters: self._apply(
+            {p.name: p.value for p in parameters}))
         self.add_on_set_parameters_callback(self._on_set)
-        self.add_post_set_parameters_callback(
-            lambda parameters: self._apply({p.name: p.value for p in parameters}))
         self._pose_publisher = self.create_publisher(PoseStamped, '~/pose', 10)
         self._battery_publisher = self.create_publisher(BatteryState, '~/battery', 10)
         self._ticks = 0

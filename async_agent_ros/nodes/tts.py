@@ -11,7 +11,6 @@ import time
 from dataclasses import replace
 from typing import List, Optional, Sequence
 
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
@@ -78,7 +77,8 @@ class TtsNode(LifecycleNode):
             Interrupt, 'interrupt', self._on_interrupt, qos.COMMAND,
             callback_group=MutuallyExclusiveCallbackGroup(),
             qos_overriding_options=qos.OVERRIDABLE)
-        self.add_on_set_parameters_callback(self._on_parameters)
+        node_base.after_setting(self, self._on_parameters)
+        node_base.name_late_parameters(self, ('rate', 'volume'))
         self._diagnostics = node_base.Diagnostics(self, self._status)
 
     def _declare(self, name, default, description, **limits):
@@ -90,12 +90,11 @@ class TtsNode(LifecycleNode):
     def _now_ns(self) -> int:
         return node_base.now_ns(self)
 
-    def _on_parameters(self, parameters) -> SetParametersResult:
-        # Ranges are checked by the descriptors. The rate is read when a sentence is synthesised.
+    def _on_parameters(self, parameters) -> None:
+        # Ranges were checked by the descriptors. The rate is read when a sentence is synthesised.
         for parameter in parameters:
             if parameter.name == 'volume' and self._playback is not None:
                 self._playback.volume = parameter.value
-        return SetParametersResult(successful=True)
 
     # -- lifecycle -------------------------------------------------------------------------
 

@@ -332,3 +332,13 @@ def test_unknown_engine_parameter_is_refused(bench):
     with pytest.raises(ValueError, match="parameter 'engine'.*'gpt'.*'scripted'"):
         DispatcherNode(namespace='/agent', context=bench.context, parameter_overrides=[
             Parameter('engine', value='gpt')])
+
+
+def test_a_parameter_that_comes_too_late_is_named(bench, script, capfd):
+    bench.start(**script())
+    for name, value in (('max_tokens', 77), ('threads', 1)):
+        assert bench.node.set_parameters([Parameter(name, value=value)])[0].successful
+    bench.until(lambda: any('threads: takes effect when' in line
+                            for line in capfd.readouterr().err.splitlines()))
+    refused, = bench.node.set_parameters([Parameter('max_tokens', value=0)])
+    assert not refused.successful
