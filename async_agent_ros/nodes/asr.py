@@ -47,7 +47,8 @@ class AsrNode(LifecycleNode):
         declare('wav_file', '', 'source wav: file that is heard, at the pace of real time')
         declare('wav_at_start', True, 'source wav: play on activation, not only on ~/play')
         declare('model', 'whisper-tiny.en',
-                "recogniser: a model's name or a folder (CTranslate2)")
+                "recogniser: a model's name or a folder (CTranslate2 Whisper, or a streaming "
+                'model of sherpa-onnx)')
         declare('language', 'en', 'language that is spoken, BCP 47')
         declare('compute_device', 'auto', 'where the recogniser runs',
                 choices=('auto', 'cpu', 'cuda'))

@@ -72,6 +72,8 @@ class DispatcherNode(LifecycleNode):
         declare('engine', 'auto', 'language-model engine', choices=factory.NAMES)
         declare('model', '', "model: a packaged one's name, a path, or the name that the server of "
                 'an openai engine knows; empty: the best that is installed')
+        declare('adapter', '', 'adapter that was trained for the model: a GGUF file (llama_cpp) or '
+                'a folder (transformers); empty: none')
         declare('device', '', "where the model runs: 'cpu', 'cuda', ...; empty: the engine decides")
         declare('max_tokens', 256, 'longest answer, tokens', minimum=1, maximum=32768)
         declare('temperature', 0.0, '0.0 always takes the likeliest token',
@@ -121,9 +123,10 @@ class DispatcherNode(LifecycleNode):
         script = value('script') or str(config_file('scripted_demo.yaml'))
         key = value('api_key_env')
         return factory.make_engine(
-            value('engine'), model=value('model'), device=value('device'),
-            temperature=value('temperature'), threads=value('threads'),
-            context_tokens=value('context_tokens'), call_marker=self._format.call_marker,
+            value('engine'), model=value('model'), adapter=value('adapter'),
+            device=value('device'), temperature=value('temperature'),
+            threads=value('threads'), context_tokens=value('context_tokens'),
+            call_marker=self._format.call_marker,
             base_url=value('base_url'), api_key_env=key, api_key=os.environ.get(key, ''),
             prefix_folder=value('prefix_folder'), script=script)
 
