@@ -8,6 +8,7 @@ import asyncio
 import collections.abc
 import inspect
 import json
+import types
 import typing
 from dataclasses import replace
 from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple, Union
@@ -47,6 +48,15 @@ def _result_annotation(annotation):
     if annotation in (None, type(None), inspect.Signature.empty, Any):
         return None
     return annotation
+
+
+def _is_context(annotation) -> bool:
+    # Optional too: Python 3.10 makes that of a parameter whose default is None
+    origin = typing.get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        kinds = [k for k in typing.get_args(annotation) if k is not type(None)]
+        return len(kinds) == 1 and _is_context(kinds[0])
+    return origin is None and inspect.isclass(annotation) and issubclass(annotation, ToolContext)
 
 
 class Tool:
@@ -105,8 +115,7 @@ class Tool:
         fields = {}
         for parameter in parameters:
             annotation = hints.get(parameter.name, Any)
-            if annotation is ToolContext or (
-                    inspect.isclass(annotation) and issubclass(annotation, ToolContext)):
+            if _is_context(annotation):
                 self._context_parameter = parameter.name
                 continue
             if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):

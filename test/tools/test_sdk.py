@@ -70,6 +70,15 @@ def test_schema_of_a_typed_function():
     assert spec.check_arguments({'what': 'door', 'colour': 'red'}) is None
 
 
+def test_the_context_may_be_optional_and_a_list_is_none():
+    @tool
+    def f(xs: List[int], context: Optional[ToolContext] = None) -> int:
+        """Sum."""
+        return sum(xs) + (context is not None)
+    assert list(f.spec.arguments_schema['properties']) == ['xs']
+    assert f.run(f.parse({'xs': [1, 2]}), ToolContext()) == 4 and f([1]) == 1
+
+
 def test_options_stand_in_the_spec():
     @tool(effect='read_only', wait_for_final=True, resources=['line'], when_busy='refuse',
           max_per_minute=3)
