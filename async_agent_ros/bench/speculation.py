@@ -8,7 +8,6 @@ oracle is the bound that no scheduling can beat. See docs/bench.md.
 """
 from dataclasses import dataclass
 from pathlib import Path
-import time
 from typing import Any, Dict, List, Mapping, Sequence
 
 from async_agent_ros.bench.common import rows
@@ -27,9 +26,9 @@ class Mode:
     side_by_side: bool = True
 
 
-def modes(drive: str) -> Dict[str, Mode]:
+def modes(drive: str, settings: Mapping[str, Any] = {}) -> Dict[str, Mode]:
     """Return the modes that are played; a drive other than the first stands in their names."""
-    on = {'speculation': drive}
+    on = {**settings, 'speculation': drive}
     suffix = '' if drive == DRIVES[0] else f' ({drive})'
     return {
         SEQUENTIAL: Mode({}, side_by_side=False),
@@ -60,6 +59,9 @@ def add_arguments(parser) -> None:
                         help='speed of writing of the timed model (default: %(default)s)')
     parser.add_argument('--prefill-per-s', type=float, default=1500.0, metavar='TOKENS',
                         help='its speed of reading (default: %(default)s)')
+    parser.add_argument('--kernel', action='append', default=[], metavar='NAME=VALUE',
+                        help='a setting of the kernel in the modes that speculate, such as '
+                        'speculation_drafts=24; may be given several times')
     parser.add_argument('--verify', action='store_true', help='the timed model checks the draft '
                         'before in one pass instead of writing the same again (no engine of this '
                         'package does)')
@@ -88,9 +90,10 @@ def run(args) -> List[rows.Row]:
     if args.plot and not args.plot.absolute().parent.is_dir():
         raise SpeculationError(f'{args.plot.absolute().parent} is no folder: make it, or give '
                                '--plot another path')
+    settings = _settings(args.kernel)
     chosen: Dict[str, Mode] = {}
     for drive in DRIVES if args.drive == 'both' else (args.drive,):
-        chosen.update(modes(drive))
+        chosen.update(modes(drive, settings))
     writer = _RealModel(args) if args.engine != 'timed' else _TimedModel(args)
     found: List[rows.Row] = []
     try:
@@ -100,6 +103,21 @@ def run(args) -> List[rows.Row]:
         writer.close()
     if args.plot:
         _plot(args.plot, found)
+    return found
+
+
+def _settings(given: Sequence[str]) -> Dict[str, Any]:
+    from async_agent_ros.core.settings import Settings
+    known = {k: v for k, v in vars(Settings()).items()
+             if k.startswith('speculation_') or isinstance(v, (int, float))}
+    found: Dict[str, Any] = {}
+    for one in given:
+        name, _, value = one.partition('=')
+        try:
+            found[name] = type(known[name])(value)
+        except (KeyError, ValueError):
+            raise SpeculationError(f'--kernel {one!r}: it must be NAME=VALUE, with a number for '
+                                   f'one of {", ".join(sorted(known))}') from None
     return found
 
 
@@ -154,14 +172,12 @@ def _play(workload, chosen: Mapping[str, Mode], writer, args) -> List[rows.Row]:
     items = spread(workload.items, args.n)
     seeds = range(args.seed, args.seed + args.repeats)
     found: Dict[str, List[judge.Figures]] = {mode: [] for mode in chosen}
-    found[ORACLE], spent_s = [], 0.0
+    found[ORACLE] = []
     for seed in seeds:
         for item in items:
             ideal = workload.ideal(item, seed)
             for mode, how in chosen.items():
-                began_s = time.perf_counter()
                 outcome = converse(workload, item, how, writer, seed)
-                spent_s += time.perf_counter() - began_s
                 one = judge.figures(workload, item, ideal, outcome)
                 found[mode].append(one)
                 if args.show and one.problem:
@@ -172,9 +188,10 @@ def _play(workload, chosen: Mapping[str, Mode], writer, args) -> List[rows.Row]:
         del found[ORACLE]    # its speed is that of the timed model
     report = _report(workload.name, found)
     if args.engine == 'timed':
-        for drive in dict.fromkeys(m.settings['speculation'] for m in chosen.values()
-                                   if m.settings):
-            report.append(_adversary(workload, items, drive, writer, args.seed))
+        hostile = {how.settings['speculation']: how for how in chosen.values()
+                   if how.settings and how.side_by_side}
+        report += [_adversary(workload, items, drive, how, writer, args.seed)
+                   for drive, how in hostile.items()]
     return report
 
 
@@ -197,14 +214,13 @@ def converse(workload, item, how: Mode, writer, seed: int, write=None):
         prompt_format=writer.prompt_format).run()
 
 
-def _adversary(workload, items, drive: str, writer, seed: int) -> rows.Row:
+def _adversary(workload, items, drive: str, how: Mode, writer, seed: int) -> rows.Row:
     """Have a model play that acts at once and changes its mind with every word."""
     from async_agent_ros.bench.virtual.planner import Adversary
     unsafe = deeds = 0
     for item in items:
         hostile = Adversary(workload, item, seed)
-        outcome = converse(workload, item, Mode({'speculation': drive}), writer, seed,
-                           hostile.write)
+        outcome = converse(workload, item, how, writer, seed, hostile.write)
         unsafe += outcome.unsafe
         deeds += sum(not e.read_only for e in outcome.executions)
     mode = ADVERSARY if drive == DRIVES[0] else f'{ADVERSARY} ({drive})'

@@ -248,7 +248,8 @@ def test_the_table_and_the_plot(tmp_path):
 
 
 @pytest.mark.parametrize('given, named', [
-    (('--workloads', 'nothing'), 'nothing'), (('--plot', '/nowhere/at/all.svg'), 'nowhere')])
+    (('--workloads', 'nothing'), 'nothing'), (('--kernel', 'speed=3'), 'speed=3'),
+    (('--plot', '/nowhere/at/all.svg'), 'nowhere')])
 def test_a_wrong_option_is_named(given, named):
     with pytest.raises(speculation.SpeculationError, match=named):
         bench(*given)
