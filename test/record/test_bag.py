@@ -10,6 +10,7 @@ from async_agent_ros.record.topics import bag_qos, overrides
 import pytest
 from rclpy.qos import QoSProfile
 from rclpy.serialization import serialize_message
+from sample_run import SampleRun
 from std_msgs.msg import String
 import yaml
 
@@ -73,6 +74,27 @@ def test_bag_is_read_by_three_readers(tmp_path):
     info = info['rosbag2_bagfile_information']
     assert info['version'] == 9 and info['storage_identifier'] == 'mcap'
     assert info['custom_data'] == {'key': 'value'}
+
+
+@pytest.mark.parametrize('write_run', [SampleRun.write, SampleRun.write_early])
+def test_two_foreign_readers_decode_every_message_of_a_run_to_the_same(tmp_path, write_run):
+    write_run(SampleRun(tmp_path / 'bag'))
+    from rosbags.highlevel import AnyReader
+    with AnyReader([tmp_path / 'bag']) as reader:    # by the definitions in the bag
+        one = [(c.topic, stamp, reader.deserialize(raw, c.msgtype))
+               for c, stamp, raw in reader.messages()]
+        assert len(one) == reader.message_count
+    from mcap.reader import make_reader
+    from mcap_ros2.decoder import DecoderFactory
+    with open(tmp_path / 'bag' / 'bag.mcap', 'rb') as file:
+        other = list(make_reader(file, validate_crcs=True, decoder_factories=[DecoderFactory()])
+                     .iter_decoded_messages())
+    assert [(c.topic, m.log_time) for _, c, m, _ in other] == [(t, s) for t, s, _ in one]
+    for (topic, _, a), (_, _, _, b) in zip(one, other):
+        for name in a.__dataclass_fields__:
+            value = getattr(a, name)
+            if name.islower() and isinstance(value, (str, int, float, bool)):
+                assert value == getattr(b, name), (topic, name)
 
 
 def test_a_bag_is_never_overwritten(tmp_path):
