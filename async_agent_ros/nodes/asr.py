@@ -17,18 +17,16 @@ from async_agent_ros.msg import Audio, SpeechActivity, Transcript
 from async_agent_ros.speech import echo
 from async_agent_ros.speech.audio import AudioError
 from async_agent_ros.speech.devices import HUNG_S
-from async_agent_ros.speech.endpointing import EndpointSettings
-from async_agent_ros.speech.listening import Listener, ListenSettings
+from async_agent_ros.speech.listening import Listener
 from async_agent_ros.speech.onset import EagerOnset
 from async_agent_ros.speech.recognition import Job, RecognitionThread, Utterance
 from async_agent_ros.speech.recognizer import make_recognizer, Recognizer, RecognizerError
 from async_agent_ros.speech.reference import Reference
 from async_agent_ros.speech.sources import AudioSource, DeviceSource, QueueSource, WavSource
 from async_agent_ros.speech.streaming import Revision
-from async_agent_ros.speech.vad import SileroVad, VadSettings
-from . import node_base, qos
+from async_agent_ros.speech.vad import SileroVad
+from . import asr_parameters, interop, node_base, qos
 
-SOURCES = ('device', 'topic', 'wav')
 _SILENT_S = 5.0
 """Of digital silence, after which the microphone is said to be muted or unplugged."""
 
@@ -38,51 +36,7 @@ class AsrNode(LifecycleNode):
 
     def __init__(self, **options):
         super().__init__('asr', **options)
-        declare = self._declare
-        vad, endpoint, listen = VadSettings(), EndpointSettings(), ListenSettings()
-        declare('autostart', True, 'configure and activate at start')
-        declare('source', 'device', 'where speech comes from', choices=SOURCES)
-        declare('device', '', "source device: part of the microphone's name or its index, '' the "
-                'default')
-        declare('wav_file', '', 'source wav: file that is heard, at the pace of real time')
-        declare('wav_at_start', True, 'source wav: play on activation, not only on ~/play')
-        declare('model', 'whisper-tiny.en',
-                "recogniser: a model's name or a folder (CTranslate2 Whisper, or a streaming "
-                'model of sherpa-onnx)')
-        declare('language', 'en', 'language that is spoken, BCP 47')
-        declare('compute_device', 'auto', 'where the recogniser runs',
-                choices=('auto', 'cpu', 'cuda'))
-        declare('threads', 2, 'threads of the recogniser', minimum=1, maximum=64)
-        declare('partials', True, 'recognise while the person speaks, and publish what is '
-                'understood so far')
-        declare('partial_period_s', listen.partial_period_s,
-                'least time between two such rounds', minimum=0.1, maximum=5.0)
-        declare('onset_threshold', vad.onset_threshold,
-                'probability from which on a frame is speech', minimum=0.05, maximum=0.99)
-        declare('sure_threshold', vad.sure_threshold,
-                'probability from which on one frame starts an utterance', minimum=0.05,
-                maximum=1.0)
-        declare('offset_threshold', vad.offset_threshold,
-                'probability below which a frame is silence', minimum=0.01, maximum=0.95)
-        declare('min_speech_s', vad.min_speech_s, 'shorter sounds start no utterance, unless a '
-                'frame is sure', minimum=0.032, maximum=2.0)
-        declare('endpoint_min_s', endpoint.min_s, 'silence that ends an utterance after a '
-                'finished sentence, or when nothing is understood', minimum=0.1, maximum=5.0)
-        declare('end_silence_s', endpoint.usual_s, 'silence that ends an utterance when its words '
-                'do not tell', minimum=0.1, maximum=5.0)
-        declare('endpoint_max_s', endpoint.max_s, 'silence that ends an utterance after words '
-                'that ask for more', minimum=0.1, maximum=10.0)
-        declare('early_recognition', True, 'recognise in the silence before the end is declared')
-        declare('pre_roll_s', vad.pre_roll_s, 'audio before the onset that is recognised too',
-                minimum=0.0, maximum=2.0)
-        declare('max_utterance_s', vad.max_utterance_s, 'longer speech is split',
-                minimum=2.0, maximum=300.0)
-        declare('echo', 'auto', "the robot's own voice in the microphone: aec cancels, gate "
-                'mutes, auto is the best installed; a WAV file holds none', choices=echo.KINDS)
-        declare('eager', True, 'while the robot speaks, the first sound that is not its own holds '
-                'it; false: a voice must be recognised first, which takes 0.1 to 0.2 s longer')
-        declare('confirm_s', vad.confirm_s, 'a sound that holds the robot must turn out to be a '
-                'voice in this time, else it goes on', minimum=0.1, maximum=2.0)
+        asr_parameters.declare(self)
         self._recognizer: Optional[Recognizer] = None
         self._recognizer_error = ''
         self._source: Optional[AudioSource] = None
@@ -104,6 +58,7 @@ class AsrNode(LifecycleNode):
         self._transcript = self.create_publisher(
             Transcript, 'transcript', qos.EVENT, qos_overriding_options=qos.OVERRIDABLE)
         self._audio_sub = None
+        self._foreign = interop.connect(self)
         if self._value('source') == 'topic':
             self._audio_sub = self.create_subscription(
                 Audio, 'audio_in', self._on_audio, qos.AUDIO,
@@ -117,9 +72,6 @@ class AsrNode(LifecycleNode):
         self._play = self.create_service(Trigger, '~/play', self._on_play)
         node_base.name_late_parameters(self, ())
         self._diagnostics = node_base.Diagnostics(self, self._status)
-
-    def _declare(self, name, default, description, **limits):
-        node_base.declare(self, name, default, description, **limits)
 
     def _value(self, name):
         return self.get_parameter(name).value
@@ -135,6 +87,8 @@ class AsrNode(LifecycleNode):
     def on_configure(self, state) -> TransitionCallbackReturn:
         """Load the networks. What is missing is said; the rest works on."""
         self._vad_error = self._recognizer_error = ''
+        if self._value('source') == 'live_speech':
+            return TransitionCallbackReturn.SUCCESS    # somebody else hears
         try:
             self._vad = SileroVad()
             self._vad.load()
@@ -163,7 +117,8 @@ class AsrNode(LifecycleNode):
         self._recognition.start()
         if self._vad is not None:
             self._listener = Listener(
-                self._settings(), self._vad, self._recognition, clock=self._now_ns,
+                asr_parameters.listen_settings(self), self._vad, self._recognition,
+                clock=self._now_ns,
                 echo=self._echo, on_started=self._on_started, on_stopped=self._on_stopped,
                 on_source=self._on_source, on_read=self._watch_silence)
             self._reader = threading.Thread(
@@ -207,7 +162,7 @@ class AsrNode(LifecycleNode):
 
     def _make_source(self) -> AudioSource:
         source = self._value('source')
-        if source == 'topic':
+        if source in ('topic', 'audio_common', 'live_speech'):
             return QueueSource(clock=self._now_ns)
         if source == 'wav':
             return WavSource(self._value('wav_file'), clock=self._now_ns,
@@ -228,40 +183,27 @@ class AsrNode(LifecycleNode):
             canceller = echo.make_canceller('gate')
         return echo.EchoPath(canceller, self._reference, eager)
 
-    def _settings(self) -> ListenSettings:
-        value = self._value
-        never_s = value('endpoint_max_s') + value('end_silence_s') + 1.0
-        return ListenSettings(
-            vad=VadSettings(
-                onset_threshold=value('onset_threshold'), sure_threshold=value('sure_threshold'),
-                offset_threshold=min(value('offset_threshold'), value('onset_threshold')),
-                min_speech_s=value('min_speech_s'), end_silence_s=value('end_silence_s'),
-                early_silence_s=(min(VadSettings().early_silence_s, value('endpoint_min_s') / 2)
-                                 if value('early_recognition') else never_s),
-                pre_roll_s=value('pre_roll_s'), max_utterance_s=value('max_utterance_s'),
-                confirm_s=value('confirm_s')),
-            endpoint=EndpointSettings(
-                min_s=value('endpoint_min_s'), usual_s=value('end_silence_s'),
-                max_s=value('endpoint_max_s')),
-            partials=value('partials'), partial_period_s=value('partial_period_s'))
-
     # -- callbacks -------------------------------------------------------------------------
 
     def _on_audio(self, message: Audio):
+        self.hear(np.frombuffer(message.data, np.int16), message.sample_rate, message.channels,
+                  message.first_sample, node_base.to_ns(message.stamp), 'audio_in')
+
+    def hear(self, samples: np.ndarray, rate: int, channels: int, first_sample: int,
+             stamp_ns: int, topic: str) -> None:
+        """Take a block of interleaved int16 that came on a topic."""
         source = self._source
         if not isinstance(source, QueueSource):
             return
         try:
-            source.push(
-                np.frombuffer(message.data, np.int16), rate=message.sample_rate,
-                channels=message.channels, first_sample=message.first_sample,
-                stamp_ns=node_base.to_ns(message.stamp))
+            source.push(samples, rate=rate, channels=channels, first_sample=first_sample,
+                        stamp_ns=stamp_ns)
             self._source_error = ''
         except AudioError as error:
-            self._on_source(f'block on {self._audio_sub.topic_name} dropped: {error}')
+            self._on_source(f'block on {topic} dropped: {error}')
         if source.skewed:
             self.get_logger().warning(
-                'the stamps of audio_in are more than 2 s off: times of arrival are used. '
+                f'the stamps of {topic} are more than 2 s off: times of arrival are used. '
                 'Synchronise the clocks (chrony), or stamp with ROS time.',
                 throttle_duration_sec=30.0)
 
@@ -313,11 +255,22 @@ class AsrNode(LifecycleNode):
         self._publish_activity(utterance, SpeechActivity.STOPPED, end_ns, probability)
 
     def _publish_activity(self, utterance, state, end_ns, probability):
-        self._activity.publish(SpeechActivity(
+        self.publish_activity(SpeechActivity(
             utterance_id=utterance.utterance_id, state=state,
-            stamp=node_base.to_time(self._now_ns()),
             onset=node_base.to_time(utterance.onset_ns), end=node_base.to_time(end_ns),
             probability=float(probability)))
+
+    def publish_activity(self, message: SpeechActivity) -> None:
+        """Tell that speech begins or has ended."""
+        message.stamp = node_base.to_time(self._now_ns())
+        self._activity.publish(message)
+
+    def publish_transcript(self, message: Transcript) -> None:
+        """Tell what was understood."""
+        message.stamp = node_base.to_time(self._now_ns())
+        self._transcript.publish(message)
+        if self._foreign is not None:
+            self._foreign.told(message)
 
     def _on_revision(self, job: Job, revision: Revision):
         utterance = job.utterance
@@ -328,11 +281,10 @@ class AsrNode(LifecycleNode):
             if revision.rejected:
                 self.get_logger().info(f'utterance {utterance.utterance_id}: nothing '
                                        f'understood ({revision.rejected})')
-        self._transcript.publish(Transcript(
+        self.publish_transcript(Transcript(
             utterance_id=utterance.utterance_id, revision=utterance.revisions, final=job.final,
             text=revision.text, stable_chars=revision.stable_chars,
             confidence=float(revision.confidence), language=revision.language,
-            stamp=node_base.to_time(self._now_ns()),
             speech_start=node_base.to_time(utterance.onset_ns),
             speech_end=node_base.to_time(job.speech_end_ns)))
 

@@ -6,92 +6,16 @@ what became audible meanwhile. Pause and stop act on the next render(), so withi
 """
 import threading
 from collections import deque
-from dataclasses import dataclass, field
-from typing import Deque, List, Optional, Tuple
+from typing import Deque, List, Optional
 
 import numpy as np
 
 from .audio import NS_PER_S
-
-STARTED = 'started'
-PLAYING = 'playing'
-PAUSED = 'paused'
-RESUMED = 'resumed'
-FINISHED = 'finished'
-STOPPED = 'stopped'
-FAILED = 'failed'
+from .segments import FAILED, FINISHED, PAUSED, PLAYING, Report, RESUMED, Segment, Span
+from .segments import stamped, STARTED, STOPPED
 
 FADE_S = 0.003
 """Ramp at pause, resume and stop: a cut in the middle of a wave clicks."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """What became of a segment, measured where it is audible."""
-
-    segment_id: int
-    generation_id: int
-    epoch: int
-    state: str
-    heard_chars: int
-    played_s: float
-    duration_s: float
-    """-1.0 while not all of it is synthesised."""
-    stamp_ns: int
-    error_code: int = 0
-    error_msg: str = ''
-
-
-@dataclass
-class _Segment:
-    segment_id: int
-    generation_id: int
-    epoch: int
-    written_chars: int
-    interruptible: bool
-    pieces: List[np.ndarray] = field(default_factory=list)
-    marks: List[Tuple[int, int]] = field(default_factory=list)
-    total: int = 0
-    complete: bool = False
-    rendered: int = 0
-    heard: int = 0
-    started: bool = False
-    reported: int = 0
-    error_code: int = 0
-    error_msg: str = ''
-
-    def take(self, count: int) -> np.ndarray:
-        """Return up to `count` samples from the render position, without moving it."""
-        parts, at, end = [], 0, self.rendered + count
-        for piece in self.pieces:
-            lo, hi = max(self.rendered - at, 0), min(end - at, len(piece))
-            if lo < hi:
-                parts.append(piece[lo:hi])
-            at += len(piece)
-            if at >= end:
-                break
-        return np.concatenate(parts) if parts else np.zeros(0, np.int16)
-
-    def heard_chars(self) -> int:
-        """Characters of the written text that were audible, at a word boundary."""
-        if self.complete and not self.error_code and self.heard >= self.total:
-            return self.written_chars
-        told = 0
-        for sample, chars in self.marks:
-            if sample > self.heard:
-                break
-            told = chars
-        return told
-
-
-@dataclass
-class _Span:
-    """Samples of a segment that were handed to the sink."""
-
-    segment: _Segment
-    first: int
-    count: int
-    audible_ns: int
 
 
 class Playback:
@@ -103,13 +27,13 @@ class Playback:
         self._report_every = int(report_s * rate)
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self._queue: Deque[_Segment] = deque()
-        self._spans: Deque[_Span] = deque()
+        self._queue: Deque[Segment] = deque()
+        self._spans: Deque[Span] = deque()
         self._reports: List[Report] = []
         self._tail = np.zeros(0, np.int16)
         self._fade_in = False
         self._paused = False
-        self._held: Optional[_Segment] = None
+        self._held: Optional[Segment] = None
         self._epoch = 0
         self._last_ns = 0
         self.underruns = 0
@@ -128,7 +52,7 @@ class Playback:
         Then it is reported as stopped, unheard.
         """
         with self._lock:
-            segment = _Segment(segment_id, generation_id, epoch, written_chars, interruptible)
+            segment = Segment(segment_id, generation_id, epoch, written_chars, interruptible)
             if epoch < self._epoch:
                 self._report(segment, STOPPED, now_ns)
                 self._changed.notify_all()
@@ -169,7 +93,7 @@ class Playback:
             return self._changed.wait_for(
                 lambda: sum(s.total - s.rendered for s in self._queue) < limit, timeout_s)
 
-    def _find(self, segment_id) -> Optional[_Segment]:
+    def _find(self, segment_id) -> Optional[Segment]:
         return next((s for s in self._queue if s.segment_id == segment_id), None)
 
     # -- the commands ----------------------------------------------------------------------
@@ -305,7 +229,7 @@ class Playback:
     def _over(segment):
         return segment.complete and segment.heard >= segment.total
 
-    def _playable(self) -> Optional[_Segment]:
+    def _playable(self) -> Optional[Segment]:
         for segment in self._queue:
             if segment.rendered < segment.total or not segment.complete or not segment.total:
                 break
@@ -347,8 +271,9 @@ class Playback:
                     samples = self._faded_out(samples)
                     self._fade_in = True
                 out[at:at + len(samples)] = samples
-                self._spans.append(_Span(segment, segment.rendered, len(samples),
-                                         audible_ns + at * NS_PER_S // self.rate))
+                self._spans.append(Span(
+                    segment, segment.rendered, len(samples),
+                    audible_ns + at * NS_PER_S // self.rate))
                 segment.rendered += len(samples)
                 at += len(samples)
             self._last_ns = audible_ns + count * NS_PER_S // self.rate
@@ -360,7 +285,7 @@ class Playback:
             np.int16)
 
     @staticmethod
-    def _runs_dry(segment: _Segment, count: int) -> bool:
+    def _runs_dry(segment: Segment, count: int) -> bool:
         return not segment.complete and segment.rendered + count >= segment.total
 
     def _faded_out(self, samples: np.ndarray) -> np.ndarray:
@@ -376,7 +301,7 @@ class Playback:
             self._advance(now_ns)
             reports, self._reports = self._reports, []
             # A report that is about a command alone is stamped when it is fetched.
-            return [r if r.stamp_ns else _stamped(r, now_ns) for r in reports]
+            return [r if r.stamp_ns else stamped(r, now_ns) for r in reports]
 
     def _advance(self, now_ns):
         while self._spans and self._spans[0].audible_ns <= now_ns:
@@ -418,7 +343,3 @@ class Playback:
             segment.heard_chars(), segment.heard / self.rate,
             segment.total / self.rate if segment.complete else -1.0, stamp_ns,
             segment.error_code, segment.error_msg))
-
-
-def _stamped(report: Report, stamp_ns: int) -> Report:
-    return Report(**{**report.__dict__, 'stamp_ns': stamp_ns})
