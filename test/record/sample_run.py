@@ -1,6 +1,7 @@
 """A bag of a short conversation, written message by message, for tests of what reads bags."""
 import json
 
+from async_agent_ros import __version__
 from async_agent_ros.msg import AgentState, Audio, Interrupt, KernelEvent, LedgerEntry, RunningCall
 from async_agent_ros.msg import Say, SpeechActivity, SpeechProgress, Transcript, TurnMetrics
 from async_agent_ros.record.bag import BagWriter
@@ -100,7 +101,7 @@ class SampleRun:
     def first_token(self, t, generation):
         """Write the event by which the kernel learned of a first token."""
         self.put('kernel_events', t, KernelEvent(
-            session='s1', stamp=at(t), type='FirstToken', version='0.1.0',
+            session='s1', stamp=at(t), type='FirstToken', version=__version__,
             payload_json=json.dumps({'generation_id': generation, 'epoch': 0})))
 
     def write_early(self):
