@@ -71,7 +71,10 @@ class Turn:
     triggers: Tuple[str, ...]
     intents: Tuple[Intent, ...]
     acts: Tuple[Act, ...]
-    assumed: Tuple[Any, ...] = ()
+    standing: Tuple[Tuple[str, str, Any], ...] = ()
+    """(id, tool, arguments) of the calls that partial words have led to before it."""
+    first_seq: int = -1
+    """Where the utterance began, for partial and final words."""
 
 
 class Simulation:
@@ -210,6 +213,7 @@ class Simulation:
         intents = tuple(self.planner.intents[w.seq] for w in answer.waiting
                         if w.seq in self.planner.intents)
         prompt = renderer.prompt(self.now_ns)
+        standing, first_seq = self._standing(answer, effect.context_seq)
         if answer.partial:
             intents = (self.heard,)
             completion = self.planner.react(effect.generation_id, renderer, self.heard)
@@ -219,9 +223,22 @@ class Simulation:
         self.turns.append(Turn(
             effect.generation_id, effect.instance, effect.context_seq, self.now_ns, prompt,
             completion, ('partial',) if answer.partial else tuple(
-                w.trigger for w in answer.waiting), intents, acts))
+                w.trigger for w in answer.waiting), intents, acts, standing, first_seq))
         self._generations[effect.generation_id] = True
         Writing(self, effect.generation_id, effect.epoch, completion).begin()
+
+    def _standing(self, answer, context_seq: int):
+        """Return the calls of the utterance that the ledger holds, and where it began."""
+        stream = self.kernel.state.stream
+        if stream is None or not (answer.partial or any(w.is_person for w in answer.waiting)):
+            return (), -1
+        standing = {}
+        for entry in self.kernel.state.ledger[stream.first_seq:context_seq]:
+            if entry.kind == Kind.CALL and entry.generation_id in stream.generations:
+                standing[entry.call_id] = (entry.call_id, entry.name, entry.data['arguments'])
+            elif entry.kind == Kind.RETRACT:
+                standing.pop(entry.call_id, None)
+        return tuple(standing.values()), stream.first_seq
 
     def renderer(self, instance: str, context_seq: int) -> Renderer:
         """Return the renderer of an instance, fed up to a seq, as the dispatcher keeps it."""
