@@ -70,7 +70,7 @@ def add_arguments(parser) -> None:
     parser.add_argument('--model', default='', help='model of a real engine')
     parser.add_argument('--threads', type=int, default=2, help='of a real engine')
     parser.add_argument('--plot', type=Path, metavar='FILE', help='also draw the speed-ups (SVG)')
-    parser.add_argument('--show', action='store_true', help='print every task that went wrong')
+    parser.add_argument('--show', action='store_true', help='print every task as it is played')
 
 
 def models(args) -> Dict[str, str]:
@@ -180,8 +180,8 @@ def _play(workload, chosen: Mapping[str, Mode], writer, args) -> List[rows.Row]:
                 outcome = converse(workload, item, how, writer, seed)
                 one = judge.figures(workload, item, ideal, outcome)
                 found[mode].append(one)
-                if args.show and one.problem:
-                    print(f'{item.name}, {mode}: {one.problem}', flush=True)
+                if args.show:
+                    print(_line(mode, one), flush=True)
             found[ORACLE].append(judge.of_bound(item, oracle.bound(
                 workload, item, Ear(), seed, args.decode_per_s)))
     if args.engine != 'timed':
@@ -193,6 +193,11 @@ def _play(workload, chosen: Mapping[str, Mode], writer, args) -> List[rows.Row]:
         report += [_adversary(workload, items, drive, how, writer, args.seed)
                    for drive, how in hostile.items()]
     return report
+
+
+def _line(mode: str, one) -> str:
+    last_s = 'never' if one.last_result_s is None else f'{one.last_result_s:.2f} s'
+    return f'{one.item}  {mode:22}{last_s:>8}' + (f'  {one.problem}' if one.problem else '')
 
 
 def spread(items: Sequence[Any], count: int) -> Sequence[Any]:
