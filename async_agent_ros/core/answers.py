@@ -165,7 +165,9 @@ def on_generation_ended(s: KernelState, event) -> None:
                      'error_msg': event.error_msg, 'output_tokens': event.output_tokens}
     if event.error_code == Error.NONE and event.finish_reason in ('stop', 'length'):
         s.failures = 0
-        if not answer.has_text and not answer.calls and any(w.is_person for w in answer.waiting):
+        if (not answer.has_text and any(w.is_person for w in answer.waiting)
+                and not any(c.generation_id in calls.proposals(s, answer.generation_id)
+                            for c in s.calls.values()) and not answer.calls):
             reject(s, answer, 'you wrote nothing: answer the person', '')
         calls.commit_pending(s, answer)
         if s.stream is not None and s.stream.answer == answer.generation_id:

@@ -1,5 +1,5 @@
 """The life of a call: proposal, commit gate, execution, cancellation, exactly one end."""
-from typing import Any, FrozenSet
+from typing import AbstractSet, Any, FrozenSet
 
 from async_agent_ros.core import answers, built_in, effects, instances, operands, schedule
 from async_agent_ros.core import speculation, turns
@@ -88,15 +88,25 @@ def duplicate(s: KernelState, call: Call) -> bool:
 def commit_pending(s: KernelState, answer: Answer) -> None:
     """Pass the commit point of a generation: the words were final, the model has finished."""
     silent = not answer.has_text and any(w.is_person for w in answer.waiting)
-    proposed = proposals(s, answer.generation_id)
+    commit_proposed(s, proposals(s, answer.generation_id), answer.generation_id, silent)
+
+
+def commit_proposed(s: KernelState, generations: AbstractSet[int], final: int = 0,
+                    silent: bool = False) -> None:
+    """
+    Let the calls of generations start that have waited for their commit point.
+
+    `final`: the one whose calls were checked for duplicates when they were written; `silent`: it
+    said nothing, so that the start of a long call is worth a word.
+    """
     for call in list(s.calls.values()):
-        if call.generation_id not in proposed or call.call_id not in s.calls:
+        if call.generation_id not in generations or call.call_id not in s.calls:
             continue
         if call.built_in and call.executing:
             accept_built_in(s, call, silent)
         elif call.phase == Phase.PENDING and not call.joins:
             call.silent = silent and call.spec.effect != Effect.READ_ONLY
-            if call.generation_id == answer.generation_id or not duplicate(s, call):
+            if call.generation_id == final or not duplicate(s, call):
                 schedule.clear(s, call)
 
 

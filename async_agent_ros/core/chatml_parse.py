@@ -11,7 +11,7 @@ from typing import List, Union
 
 from async_agent_ros.core.chatml_calls import BROKEN, Call, CLOSED, JsonScanner, parsed_call
 from async_agent_ros.core.chatml_calls import Rejected, TOO_LONG
-from async_agent_ros.core.chatml_format import PromptFormat
+from async_agent_ros.core.chatml_format import PAUSE_MARK, PromptFormat
 from async_agent_ros.core.sentences import Cutting, SentenceCutter
 
 MOST_TAG_CHARS = 40
@@ -123,7 +123,7 @@ class Parser:
             self._thinking = True
         elif tag == '</think>':
             self._thinking = False
-        elif tag in _ENDS:
+        elif tag in _ENDS or tag == PAUSE_MARK and self._settled():
             self._stop()
         elif tag == '<|im_start|>':
             # a header repeated at the very start is harmless; later it begins another message
@@ -136,6 +136,11 @@ class Parser:
             self._begin_call('')
         elif tag == '</tool_call>':
             self._end_line()
+
+    def _settled(self) -> bool:
+        """Tell whether a pause ends the output: it follows a call, on a line of its own."""
+        return (self._any_output and self._mode == self._line_start
+                and not self._held.strip())
 
     def _pass(self, char: str) -> None:
         if self._header:

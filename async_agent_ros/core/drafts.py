@@ -10,7 +10,7 @@ from typing import Dict, List, Optional, Tuple
 from async_agent_ros.core import answers, calls, effects, events, phrases, speculation
 from async_agent_ros.core.ledger import DRAFT, Entry, MAIN
 from async_agent_ros.core.plan import Planned, Standing
-from async_agent_ros.core.state import Answer, Assumption, Draft, KernelState, NS_PER_S, Waiting
+from async_agent_ros.core.state import Answer, Assumption, Draft, KernelState, Waiting
 from async_agent_ros.core.tools import canonical_json
 from async_agent_ros.core.words import Error, Kind, Status
 
@@ -48,9 +48,7 @@ def start_if_due(s: KernelState) -> None:
         return
     if s.draft and _generating(s, s.draft) and not wanted.whole:
         return    # a slow model would never finish one
-    due_ns = s.drafted_ns + round(NS_PER_S / max(s.settings.speculation_per_s, 0.001))
-    if s.drafted_ns and s.now_ns < due_ns:
-        s.set_timer('speculate', (due_ns - s.now_ns) / NS_PER_S)
+    if not wanted.whole and not speculation.its_time(s):
         return
     s.assumption = None
     drop(s, 'the words went on')

@@ -7,7 +7,7 @@ from async_agent_ros.core.words import Kind, Phase, Scope, Speculation
 
 def agent_is_busy(s: KernelState) -> bool:
     """Tell whether there is speech or a generation that words would interrupt."""
-    return bool(s.segments or s.held or s.active is not None)
+    return bool(s.segments or s.held or (s.active is not None and not stream.reacting(s)))
 
 
 # -- sound ----------------------------------------------------------------------------------------
@@ -172,11 +172,14 @@ def take(s: KernelState, words: Words, reason: str) -> None:
 
 def accept_deferred(s: KernelState) -> None:
     """Write the person's words once nothing older is left to write before them."""
-    while s.deferred and not s.cut:
+    while s.deferred and not s.cut and not stream.reacting(s):
         words = s.deferred.pop(0)
         s.retrying = False
-        first_seq = s.stream.first_seq if s.stream and words.source == 'speech' else -1
-        entry = s.append(Kind.USER, words.text, name=words.source, about_seq=first_seq)
+        streamed = s.stream is not None and words.source == 'speech'
+        entry = s.append(Kind.USER, words.text, name=words.source,
+                         about_seq=s.stream.first_seq if streamed else -1)
+        if streamed:
+            stream.on_final(s, words.text)
         turn = s.turns.get(words.request_id)
         if turn:
             turn.first_seq = entry.seq

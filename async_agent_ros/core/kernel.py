@@ -39,6 +39,8 @@ def on_timer(s: KernelState, event: events.TimerFired) -> None:
         s.retrying = False
     elif kind == 'cut' and s.cut:
         answers.close_cut(s)
+    elif kind == 'reaction':
+        stream.cut_off(s)
     elif kind == 'plan':
         speculation.close_plan(s)
     elif kind == 'speculate':

@@ -49,14 +49,16 @@ class Settings:
     """'off', 'revise' or 'stream', see core.words.Speculation."""
     speculation_min_words: int = 2
     """Words of a partial transcript before anything is assumed."""
-    speculation_drafts: int = 8
+    speculation_drafts: int = 32
     """Generations on assumed words per utterance, at most."""
-    speculation_per_s: float = 3.0
+    speculation_per_s: float = 4.0
     """Generations on assumed words per second, at most."""
     speculation_calls: int = 4
     """Reads executed early per tool and utterance, at most; 0: plan early, execute nothing."""
     speculation_keep_s: float = 10.0
     """After the final words: how long the turn may use what was read early."""
+    speculation_finish_s: float = 5.0
+    """After the final words: how long a reaction to the last partial ones may go on (stream)."""
     speculation_min_hit_rate: float = 0.3
     """A tool whose early reads are used less often is not executed early for a while."""
     speculation_judged: int = 10

@@ -10,7 +10,7 @@ from typing import Any, Dict, Tuple
 from async_agent_ros.core import built_in, calls, operands
 from async_agent_ros.core.ledger import DRAFT, MAIN
 from async_agent_ros.core.plan import Plan, Planned, Standing
-from async_agent_ros.core.state import Answer, Call, KernelState
+from async_agent_ros.core.state import Answer, Call, KernelState, NS_PER_S
 from async_agent_ros.core.tools import canonical_json, ToolSpec
 from async_agent_ros.core.words import Effect, Kind, Phase, Speculation, Status
 
@@ -26,6 +26,15 @@ def mode(s: KernelState) -> Speculation:
 def must_yield(s: KernelState) -> bool:
     """Tell whether a helper needs the model: nothing is generated on mere assumptions then."""
     return any(one.active is not None for one in s.instances.values())
+
+
+def its_time(s: KernelState) -> bool:
+    """Tell whether the next generation on assumed words may begin; else look again in time."""
+    due_ns = s.drafted_ns + round(NS_PER_S / max(s.settings.speculation_per_s, 0.001))
+    if s.drafted_ns and s.now_ns < due_ns:
+        s.set_timer('speculate', (due_ns - s.now_ns) / NS_PER_S)
+        return False
+    return True
 
 
 # -- permission -----------------------------------------------------------------------------------

@@ -206,6 +206,8 @@ class Stream:
     utterance_id: str
     first_seq: int
     sent: str = ''
+    seen: bool = False
+    """The model has finished its reaction to all that was sent."""
     generations: Set[int] = field(default_factory=set)
     ids: Dict[str, str] = field(default_factory=dict)
     """What the model calls its calls in this utterance -> call id."""

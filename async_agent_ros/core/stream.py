@@ -8,10 +8,10 @@ grows, so its KV cache stays valid. Reads run at once; everything else waits, in
 """
 from typing import Optional
 
-from async_agent_ros.core import answers, calls, effects, events, speculation
+from async_agent_ros.core import answers, calls, effects, events, phrases, speculation
 from async_agent_ros.core.ledger import MAIN
 from async_agent_ros.core.plan import Standing
-from async_agent_ros.core.state import Answer, Assumption, Call, KernelState, NS_PER_S, Stream
+from async_agent_ros.core.state import Answer, Assumption, Call, KernelState, Stream
 from async_agent_ros.core.tools import canonical_json
 from async_agent_ros.core.words import Effect, Error, Kind, Status
 
@@ -33,9 +33,7 @@ def start_if_due(s: KernelState) -> None:
         return
     if s.plan.drafts >= s.settings.speculation_drafts:
         return
-    due_ns = s.drafted_ns + round(NS_PER_S / max(s.settings.speculation_per_s, 0.001))
-    if s.drafted_ns and s.now_ns < due_ns:
-        s.set_timer('speculate', (due_ns - s.now_ns) / NS_PER_S)
+    if not wanted.whole and not speculation.its_time(s):
         return
     s.assumption = None
     known = s.stream.sent if s.stream else ''
@@ -45,7 +43,7 @@ def start_if_due(s: KernelState) -> None:
     entry = s.append(Kind.USER, new.strip(), name='partial')
     if s.stream is None:
         s.stream = Stream(wanted.utterance_id, entry.seq)
-    s.stream.sent = wanted.text
+    s.stream.sent, s.stream.seen = wanted.text, False
     s.drafted_ns = s.now_ns
     s.plan.drafts += 1
     answer = Answer(s.next_generation, s.epoch, s.ledger.next_seq, s.now_ns, partial=True)
@@ -144,7 +142,9 @@ def retract(s: KernelState, call_id: str) -> None:
 def end(s: KernelState, answer: Answer, event) -> None:
     """End a reaction to partial words: nothing is committed by it."""
     s.active = None
-    if event.error_code != Error.NONE:
+    s.clear_timer('reaction')
+    s.stream.seen = event.error_code == Error.NONE and event.finish_reason == 'stop'
+    if event.error_code != Error.NONE and s.plan is not None:
         s.plan.drafts = s.settings.speculation_drafts    # no more of that for this utterance
     answer.finish = {'finish_reason': event.finish_reason, 'error_code': event.error_code,
                      'error_msg': event.error_msg, 'output_tokens': event.output_tokens,
@@ -152,22 +152,49 @@ def end(s: KernelState, answer: Answer, event) -> None:
     answers.end(s, answer, Status.FAILED if event.error_code else Status.SUCCEEDED)
 
 
-def close(s: KernelState) -> None:
-    """Make way for the generation that answers the final words."""
-    s.assumption = None
+def reacting(s: KernelState) -> bool:
+    """Tell whether a reaction to partial words is being written."""
     answer = s.answers.get(s.active)
-    if answer is None or not answer.partial:
+    return answer is not None and answer.partial
+
+
+def close(s: KernelState) -> None:
+    """No more words will come: what is being written may be finished, if it does not take long."""
+    s.assumption = None
+    if reacting(s):
+        s.set_timer('reaction', s.settings.speculation_finish_s)
+
+
+def cut_off(s: KernelState) -> None:
+    """End a reaction to partial words that takes too long, or that nobody needs."""
+    if not reacting(s):
         return
+    answer = s.answers[s.active]
     s.active = None
     s.emit(effects.AbortGeneration(answer.generation_id))
-    s.dropped[answer.generation_id] = s.plan
+    if s.plan is not None:
+        s.dropped[answer.generation_id] = s.plan
     answer.finish = {'finish_reason': 'aborted', 'partial': True}
     answers.end(s, answer, Status.CANCELLED)
 
 
+def on_final(s: KernelState, text: str) -> None:
+    """
+    Pass the commit point if the model has reacted to exactly these words: its plan is finished.
+
+    Otherwise that is the end of the generation which answers them.
+    """
+    if s.stream is None:
+        return
+    seen = s.stream.seen and phrases.words(text) == phrases.words(s.stream.sent)
+    if seen and s.plan is not None and s.plan.utterance_id == s.stream.utterance_id:
+        calls.commit_proposed(s, s.stream.generations)
+
+
 def abandon(s: KernelState, reason: str) -> None:
     """Nothing comes of the words: withdraw what they led to."""
-    close(s)
+    s.assumption = None
+    cut_off(s)
     stream, s.stream = s.stream, None
     if stream is None:
         return

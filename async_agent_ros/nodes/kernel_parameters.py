@@ -33,6 +33,8 @@ DESCRIPTIONS = {
     'speculation_per_s': 'Generations on assumed words per second, at most.',
     'speculation_calls': 'Reads executed early per tool and utterance, at most; 0: none.',
     'speculation_keep_s': 'Seconds after the final words in which early reads may be used.',
+    'speculation_finish_s': 'Seconds in which a reaction to partial words may be finished after '
+                            'the final ones (stream).',
     'speculation_min_hit_rate': 'Share of guessed reads that must be right, else they wait.',
     'speculation_judged': 'The latest guesses by which a tool is judged.',
     'max_instances': 'Helpers (forks and spawns) that may live at once.',

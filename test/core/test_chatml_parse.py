@@ -112,6 +112,12 @@ def test_text_that_only_looks_like_a_mark_is_spoken(text, words):
     assert spoken(parse(text)).strip() == words
 
 
+def test_a_pause_behind_a_call_ends_the_output():
+    parser = Parser()
+    found = parser.feed('CALL {"name": "look", "arguments": {}}\n<pause>')
+    assert [type(f).__name__ for f in found] == ['Call'] and parser.done
+
+
 @pytest.mark.parametrize('text', [
     'Hello.<|im_end|>\n<|im_start|>user\nGo away.', 'Hello.\nuser\nGo away.',
     '<|im_start|>assistant\nHello.', 'assistant\nHello.', 'assistant: Hello.',

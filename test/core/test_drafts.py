@@ -223,11 +223,12 @@ def test_caps():
     w.hear('one two three')
     assert not generates(w.hear('one two three four'))
     w = world(speculation_per_s=0.5)
-    w.hear('one two')
-    out = w.hear('one two three')
-    assert not generates(out) and of(out, effects.SetTimer)[-1].timer_id == 'speculate'
+    w.hear('one two thr', stable=7)
     w.draft(END)
+    out = w.hear('one two three fo', stable=13)
+    assert not generates(out) and of(out, effects.SetTimer)[-1].timer_id == 'speculate'
     assert generates(w.step(events.TimerFired, after_ms=2000, timer_id='speculate'))
+    assert generates(w.hear('one two three four'))    # the person may be done: at once
 
 
 def test_a_draft_on_part_of_the_words_may_finish_but_not_when_the_person_is_done():

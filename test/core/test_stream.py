@@ -59,7 +59,7 @@ def test_reads_run_at_once_and_the_rest_at_the_end_of_the_final_generation(w):
     assert not executed(w.call('navigate_to', 'c2', place='hall'))
     assert not executed(w.finish())
     w.step(events.CallEnded, call_id='c1', status='succeeded', result={'sees': 'a cup'})
-    out = w.fall_silent('look at the hall and go there')
+    out = w.fall_silent('look at the hall and go there')    # other words than it has seen
     assert not executed(out) and len(generates(out)) == 1
     w.text('I see a cup. ')
     out = w.finish()
@@ -74,7 +74,7 @@ def test_a_call_that_is_written_once_more_is_the_same_call(w):
     w.hear('go to the hall')
     w.call('navigate_to', place='hall')
     w.finish()
-    w.fall_silent('go to the hall')
+    w.fall_silent('go to the hall please')
     w.call('navigate_to', place='hall')
     out = w.finish()
     assert executed(out) == [('c1', 'navigate_to', {'place': 'hall'})]
@@ -118,20 +118,45 @@ def test_the_result_of_a_removed_read_is_not_told(w):
     assert (counts['early_calls'], counts['early_hits']) == (1, 0)
 
 
-def test_final_words_end_a_reaction_under_way(w):
+def test_a_reaction_under_way_is_finished_before_the_final_words_are_answered(w):
     w.hear('go to the')
-    w.call('navigate_to', 'c1', place='hall')
     out = w.fall_silent('go to the hall')
-    assert of(out, effects.AbortGeneration) and not of(out, effects.Interrupt)
-    assert len(generates(out)) == 1 and w.state.calls['c1'].phase == 'pending'
+    assert not of(out, effects.AbortGeneration) and not of(out, effects.Interrupt)
+    assert not generates(out)
+    assert not executed(w.call('navigate_to', 'c1', place='hall'))
+    out = w.finish()
+    assert not executed(out) and len(generates(out)) == 1    # it has not seen the last word
+    assert executed(w.answer('I go. ')) == [('c1', 'navigate_to', {'place': 'hall'})]
+
+
+def test_a_reaction_that_takes_too_long_is_cut_off(w):
+    w.hear('go to the hall')
+    w.call('navigate_to', 'c1', place='hall')
+    w.fall_silent('go to the hall')
+    out = w.step(events.TimerFired, after_ms=1000, timer_id='reaction')
+    assert of(out, effects.AbortGeneration) and len(generates(out)) == 1
+    assert not executed(out) and w.state.calls['c1'].phase == 'pending'
     assert executed(w.finish()) == [('c1', 'navigate_to', {'place': 'hall'})]
+
+
+def test_a_plan_for_exactly_the_final_words_is_committed_with_them(w):
+    w.hear('go to the hall')
+    w.call('navigate_to', 'c1', place='hall')
+    w.finish()
+    out = w.fall_silent('Go to the hall.')
+    assert executed(out) == [('c1', 'navigate_to', {'place': 'hall'})]
+    commit = next(e for e in w.ledger if e.kind == Kind.COMMIT)
+    assert len(generates(out)) == 1 and commit.seq < generates(out)[0].context_seq
+    assert w.ledger[commit.seq - 1].content == 'Go to the hall.'
+    w.answer('I go. ')
+    assert len(w.state.calls) == 1
 
 
 def test_an_interrupted_answer_takes_what_was_planned_with_it(w):
     w.hear('go to the hall')
     w.call('navigate_to', 'c1', place='hall')
     w.finish()
-    w.fall_silent('go to the hall')
+    w.fall_silent('go to the hall now')
     out = w.say('no wait')
     assert not executed(out) and not w.state.calls
     assert not executed(w.answer('I wait. '))
