@@ -20,7 +20,7 @@ def judged(name, output):
 
 def test_every_situation_is_a_prompt_that_waits_for_an_answer():
     persona, prompt_format = load_prompt()
-    assert len(BY_NAME) == len(situations()) == 65
+    assert len(BY_NAME) == len(situations()) == 68
     for situation in situations():
         scene = situation.build(Scene(SPECS, persona))
         renderer = Renderer(prompt_format)

@@ -75,6 +75,10 @@ class Scene:
                                        'result': value, 'elapsed_s': 5.0},
                          call_id=call_id, status=status)
 
+    def due(self, call_id: str, text: str) -> 'Scene':
+        """Let a timer that repeats run out once."""
+        return self._add(Kind.NOTIFICATION, {'text': text}, name='timer', call_id=call_id)
+
     def heard(self, text: str) -> 'Scene':
         """Cut off the last assistant text: only `text` of it was heard."""
         spoken = [e for e in self.entries if e.kind == Kind.ASSISTANT][-1]

@@ -211,6 +211,16 @@ def _timers():
         Situation('reminded of another', 'timer', lambda s: up(set_(s, 'call your mother').says(
             'Okay, I will remind you.').after(20).user('What is your name?').says(
             'I am a robot.').after(40), 'call your mother'), (), r'mother', promise, True, 20),
+        Situation('reminded again', 'timer', lambda s: s.user(
+            'Remind me every hour to drink water.').calls(
+            'c1', TIMER, every_s=3600, text='drink water').accepted('c1').says(
+            'I will remind you every hour.').after(3600).due('c1', 'drink water'), (),
+            r'drink|water', r'\bwill\b|every hour', True, 20),
+        order('every', 'Tell me every five minutes to stretch.',
+              r'\{"every_s":300(\.0)?,"text":"[^"]*stretch[^"]*"\}'),
+        Situation('timer cancelled', 'timer', lambda s: set_(s).says(
+            'I will remind you in a minute.').after(10).user(
+            'You need not remind me any more.'), (('cancel', {'call': TIMER}),)),
         Situation('timer up', 'timer', lambda s: up(s.user('Set a timer for a minute.').calls(
             'c1', TIMER, after_s=60).accepted('c1').says('The timer is set.').after(60),
             'the time is up'), (), r'\b(up|over|minute|timer|done|finished)\b', r'\bwill\b',
