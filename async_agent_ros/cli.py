@@ -22,6 +22,7 @@ COMMANDS = {
     'report': 'make the HTML report of a recorded run',
     'replay': 'verify a recorded run, show it again, or let another model answer',
     'bench': 'measure, as a table and as JSON',
+    'train': "teach a model the protocol and a robot's own tools",
 }
 """Every subcommand and its line in --help. The module is imported only when it is used."""
 
@@ -30,6 +31,7 @@ EXTRAS = {
     'soundfile': 'speech', 'soxr': 'speech', 'sounddevice': 'speech',
     'hibari': 'speech', 'piper': 'piper', 'onnx': 'piper', 'xllamacpp': 'llama',
     'torch': 'transformers', 'transformers': 'transformers', 'gguf': 'transformers',
+    'peft': 'training',
     'accelerate': 'transformers', 'llguidance': 'transformers', 'openai': 'openai',
     'httpx': 'openai', 'rosbags': 'record', 'mcap': 'record', 'mcap_ros2': 'record',
     'rich': 'cli', 'textual': 'cli', 'PyQt5': 'gui', 'psutil': 'cli',

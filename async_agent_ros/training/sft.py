@@ -13,6 +13,7 @@ import pathlib
 import shutil
 import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+import warnings
 
 from async_agent_ros import __version__, models
 from async_agent_ros.llm.engine import EngineError, ModelMissingError
@@ -67,6 +68,8 @@ class Trainer:
         self.torch = torch = module('torch')
         transformers = module('transformers')
         transformers.utils.logging.disable_progress_bar()
+        # peft asks transformers in a way that transformers is about to rename
+        warnings.filterwarnings('ignore', message='`is_gradient_checkpointing`')
         s = self.settings
         if s.threads:
             torch.set_num_threads(s.threads)

@@ -5,7 +5,7 @@ Synthetic conversations: written by seed, byte for byte the same on every machin
 robot's own ones where a catalogue is given: those are to be learned).
 """
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 import hashlib
 import json
 import pathlib
@@ -23,7 +23,7 @@ from async_agent_ros.training.intents import Speaker
 from async_agent_ros.training.paths import load_format
 from async_agent_ros.training.samples import Sample, samples_of
 from async_agent_ros.training.simulation import Simulation
-from async_agent_ros.training.tables import language, SPLITS, TableError
+from async_agent_ros.training.tables import Language, language, SPLITS, TableError
 
 SHARES = {'train': 1.0, 'valid': 0.03, 'test': 0.03}
 """Conversations of each split, as a part of the number that is asked for."""
@@ -70,10 +70,13 @@ class Conversation:
 
 
 def play(recipe: Recipe, split: str, index: int, robot: Robot = Robot(),
-         prompt_format: Optional[PromptFormat] = None) -> Conversation:
+         prompt_format: Optional[PromptFormat] = None,
+         reworded: Mapping[str, Sequence[str]] = {}) -> Conversation:
     """Play one conversation. The same arguments give the same one."""
     rng = random.Random(f'{recipe.seed}/{split}/{index}')
     tongue = language(split)
+    if reworded and split == 'train':
+        tongue = _with(tongue, reworded)
     own = bool(robot.specs) and rng.random() < recipe.own
     tools = own_tools(robot.specs, robot.phrases, split) if own else invented(
         rng, tongue, rng.randint(3, 8))
@@ -101,6 +104,12 @@ def play(recipe: Recipe, split: str, index: int, robot: Robot = Robot(),
                         samples_of(turns, about))
 
 
+def _with(tongue: Language, reworded: Mapping[str, Sequence[str]]) -> Language:
+    concepts = tuple(replace(c, ask=(*c.ask, *(p for a in c.ask for p in reworded.get(a, ()))))
+                     for c in tongue.concepts)
+    return replace(tongue, concepts=concepts)
+
+
 def _hiding(rng, form: PromptFormat) -> PromptFormat:
     """Hide some of the agent's own tools in some conversations, as prompt files do."""
     hidden = tuple(n for n in OPTIONAL_OWN if rng.random() < 0.3)
@@ -113,8 +122,8 @@ def _needing(form: PromptFormat) -> List[str]:
 
 
 def write(folder: pathlib.Path, recipe: Recipe, robot: Robot = Robot(),
-          progress: Callable[[str, int, int], None] = lambda split, done, of: None
-          ) -> Dict[str, Any]:
+          progress: Callable[[str, int, int], None] = lambda split, done, of: None,
+          reworded: Mapping[str, Sequence[str]] = {}) -> Dict[str, Any]:
     """Write train.jsonl, valid.jsonl, test.jsonl, card.json and README.md; return the card."""
     folder = pathlib.Path(folder)
     try:
@@ -123,14 +132,15 @@ def write(folder: pathlib.Path, recipe: Recipe, robot: Robot = Robot(),
         raise TableError(f'the data cannot be written to {folder}: {error.strerror}') from error
     form = load_format(recipe.prompt or 'prompt_tuned.yaml')
     card: Dict[str, Any] = {'version': __version__, 'recipe': asdict(recipe),
-                            'own_tools': [s.name for s in robot.specs], 'splits': {}}
+                            'own_tools': [s.name for s in robot.specs],
+                            'reworded': sum(map(len, reworded.values())), 'splits': {}}
     seen: Dict[str, Dict[str, set]] = {}
     for split in SPLITS:
         count = max(1, round(recipe.conversations * SHARES[split]))
         tally, digest = _Tally(), hashlib.sha256()
         with open(folder / f'{split}.jsonl', 'w', encoding='utf-8', newline='\n') as file:
             for index in range(count):
-                one = play(recipe, split, index, robot, form)
+                one = play(recipe, split, index, robot, form, reworded)
                 tally.add(one)
                 for sample in one.samples:
                     line = sample.to_json() + '\n'

@@ -6,9 +6,9 @@ from async_agent_ros.training import curves
 from async_agent_ros.training.packing import Pack, packs, tokenised
 from async_agent_ros.training.presets import preset, presets, Settings, settings_of
 from async_agent_ros.training.samples import Sample
-from async_agent_ros.training.synthesize import Recipe, write
 from async_agent_ros.training.tables import TableError
 import pytest
+import tiny_model
 
 pytest.importorskip('torch')
 pytest.importorskip('peft')
@@ -23,26 +23,7 @@ from async_agent_ros.training.sft import merge, Trainer, TrainingError    # noqa
 @pytest.fixture(scope='module')
 def tiny(tmp_path_factory):
     """Return a folder with a model of two small layers, and a folder with data."""
-    from tokenizers import decoders, models, pre_tokenizers, Tokenizer, trainers
-    torch.set_num_threads(1)
-    root = tmp_path_factory.mktemp('tiny')
-    write(root / 'data', Recipe(conversations=6, seed=1, stream=0.0, only=('command', 'parallel')))
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.train_from_iterator(
-        (root / 'data' / 'train.jsonl').read_text().splitlines(),
-        trainers.BpeTrainer(vocab_size=2000, special_tokens=['<|im_start|>', '<|im_end|>'],
-                            initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
-    fast = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token='<|im_end|>', bos_token='<|im_start|>')
-    fast.save_pretrained(root / 'model')
-    torch.manual_seed(0)
-    transformers.LlamaForCausalLM(transformers.LlamaConfig(
-        vocab_size=len(fast), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=8192,
-        eos_token_id=fast.eos_token_id)).save_pretrained(root / 'model')
-    return root
+    return tiny_model.make(tmp_path_factory.mktemp('tiny'))
 
 
 def _settings(tiny, **more):
