@@ -1,6 +1,6 @@
 """`async-agent train`: teach a model this protocol and a robot's tools."""
-import json
 import pathlib
+import shlex
 import sys
 import time
 from typing import Any, Dict, List
@@ -281,6 +281,7 @@ def _shown(args, mode):
 
 def run_learn(args) -> int:
     """Learn a robot's tools: write data, train, export, evaluate. Each step is kept and reused."""
+    from async_agent_ros.training.card import write_card
     from async_agent_ros.training.sft import TrainingError
     settings = _settings(args)
     if settings.method != 'lora':
@@ -305,5 +306,7 @@ def run_learn(args) -> int:
     args.threads = args.threads or 2
     args.json = args.json or out / 'eval.json'
     run_eval(args)
-    (out / 'settings.json').write_text(json.dumps(settings.to_json(), indent=1) + '\n')
+    weights = gguf if gguf.is_file() else adapter / 'adapter_model.safetensors'
+    command = ' '.join(['async-agent', *map(shlex.quote, sys.argv[1:])])
+    print(f'model card: {write_card(out, settings.to_json(), command, weights)}')
     return 0

@@ -62,6 +62,8 @@ def test_a_robots_own_tools_are_learned_by_one_command(tmp_path, capsys, monkeyp
     rows = json.loads((out / 'eval.json').read_text())
     assert {r['metric'] for r in rows[1:]} >= {'valid_percent', 'turn_s'}
     assert '"read_meter"' in (out / 'data' / 'train.jsonl').read_text().replace('\\', '')
+    card = (out / 'MODEL_CARD.md').read_text()
+    assert '`valid_percent`' in card and 'wave, read_meter' in card and 'seed 1' in card
     before = (out / 'run' / 'adapter' / 'adapter_model.safetensors').stat().st_mtime_ns
     monkeypatch.setattr('async_agent_ros.commands.train.run_eval', lambda args: 0)
     assert cli.main(learn) == 0    # what is done is not done again
