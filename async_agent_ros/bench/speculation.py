@@ -15,7 +15,7 @@ from async_agent_ros.bench.common import rows
 BENCH = 'speculation'
 WORKLOADS = ('assistant', 'twohop', 'robot')
 SEQUENTIAL, ORACLE, ADVERSARY = 'sequential', 'oracle', 'adversary'
-DRIVES = ('revise', 'stream')
+DRIVES = ('stream', 'revise')
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ def add_arguments(parser) -> None:
     parser.add_argument('--workloads', default=','.join(WORKLOADS), metavar='NAMES',
                         help='with commas between (default: %(default)s)')
     parser.add_argument('--drive', default='both', choices=(*DRIVES, 'both'),
-                        help='how drafts are made: anew from each revision, or as a stream of '
-                        'edits (default: %(default)s)')
+                        help='how the model is driven ahead: a stream of edits, anew from each '
+                        'revision, or both in turn (default: %(default)s)')
     parser.add_argument('--n', type=int, default=0, metavar='COUNT',
                         help='tasks of each workload, spread over all; 0: every one '
                         '(default: %(default)s)')

@@ -7,7 +7,7 @@ from typing import List, Optional, Sequence
 
 from async_agent_ros.bench.common.output import OutputError
 
-COLOURS = ('#9aa5b1', '#5b8def', '#e0a030', '#2f9e6e', '#b06fc4', '#444444')
+COLOURS = ('#9aa5b1', '#5b8def', '#e0a030', '#2f9e6e', '#b06fc4', '#c0504d', '#444444', '#66b2b2')
 HEIGHT, LEFT, TOP, BOTTOM = 260, 56, 56, 40
 BAR, GAP = 30, 28
 

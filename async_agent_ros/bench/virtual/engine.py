@@ -49,6 +49,8 @@ class TimedSource:
 
     KEPT = 2
     """Contexts whose cache is kept: the conversation and its newest draft."""
+    GUESSES = 8
+    """Outputs of drafts with which a new output is compared, when it is verified."""
 
     def __init__(self, write: Callable[[Job], str], *, decode_per_s: float = 40.0,
                  prefill_per_s: float = 1500.0, verify: bool = False):
@@ -60,7 +62,7 @@ class TimedSource:
         """
         self._write = write
         self._verify = verify
-        self._guess: List[str] = []
+        self._guesses: List[List[str]] = []
         self._token_s = 1.0 / decode_per_s
         self._prefill_per_s = prefill_per_s
         self._kept: List[str] = []
@@ -77,14 +79,14 @@ class TimedSource:
         job.prompt_tokens = job.cached_tokens + new
         prefill_s = new / self._prefill_per_s
         try:
-            output, right = [*tokens(self._write(job)), ''], self._verify
-            for number, token in enumerate(output):
-                right = right and self._guess[number:number + 1] == [token]
-                if job.speculative and not right:
-                    self._guess = output[:number]
-                yield prefill_s + (1.0 / self._prefill_per_s if right else self._token_s), token
+            guesses = self._guesses if self._verify else []
+            for number, token in enumerate([*tokens(self._write(job)), '']):
+                guesses = [g for g in guesses if g[number:number + 1] == [token]]
+                yield prefill_s + (1.0 / self._prefill_per_s if guesses else self._token_s), token
                 prefill_s = 0.0
         finally:
+            if job.speculative:
+                self._guesses = [tokens(job.written), *self._guesses][:self.GUESSES]
             self._kept = [job.prompt + job.written, *self._kept][:self.KEPT]
 
 
