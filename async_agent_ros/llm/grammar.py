@@ -19,7 +19,7 @@ def call_schema(tools: Sequence[Any], ids: bool = False) -> Dict[str, Any]:
 
 
 def _one_call(tool, ids):
-    arguments = _arguments(tool)
+    arguments = _arguments(tool, ids)
     properties: Dict[str, Any] = {'id': {'type': 'string', 'pattern': '^c[0-9]{1,4}$'}} \
         if ids else {}
     properties.update(name={'const': tool.name}, arguments=arguments)
@@ -27,7 +27,7 @@ def _one_call(tool, ids):
             'additionalProperties': False}
 
 
-def _arguments(tool) -> Dict[str, Any]:
+def _arguments(tool, ids: bool = False) -> Dict[str, Any]:
     """
     Return the schema of the arguments, with names and types but free strings.
 
@@ -38,8 +38,17 @@ def _arguments(tool) -> Dict[str, Any]:
     arguments = {'type': 'object', 'properties': {}, **tool.arguments_schema}
     arguments.setdefault('additionalProperties', False)
     arguments['properties'] = {
-        name: _free(schema) for name, schema in arguments['properties'].items()}
+        name: _or_operand(_free(schema)) if ids else _free(schema)
+        for name, schema in arguments['properties'].items()}
     return arguments
+
+
+def _or_operand(schema: Any) -> Any:
+    """Return a schema that takes a part of another call's result too; strings take any text."""
+    if isinstance(schema, Mapping) and schema.get('type') == 'string' and 'pattern' not in schema:
+        return schema
+    operand = {'type': 'string', 'pattern': r'^\$c[0-9]{1,4}(\.[A-Za-z0-9_]{1,40}){0,4}$'}
+    return {'anyOf': [schema, operand]}
 
 
 def _free(schema: Any) -> Any:

@@ -42,6 +42,7 @@ class LlamaCppEngine:
     :param gpu_layers: layers on the GPU, -1 all; only with a wheel that was built for it.
     :param temperature: 0.0 always takes the likeliest token.
     :param constrain: let only calls of the catalogue's tools be written (llguidance).
+    :param call_ids: constrained calls may have ids, and take parts of the results of others.
     :param repack: let llama.cpp rearrange quantised weights at load. Measured slower by half on
         AVX2 with the Q4_K weights of the packaged models, hence off.
     :param adapter: GGUF file of an adapter that was trained for the model.
@@ -53,7 +54,7 @@ class LlamaCppEngine:
                  gpu_layers: int = 0, temperature: float = 0.0, seed: int = 0,
                  constrain: bool = True, call_marker: str = grammar.CALL_MARKER,
                  repack: bool = False, prefix_folder: Optional[str] = None,
-                 adapter: str = ''):
+                 adapter: str = '', call_ids: bool = False):
         self._model = model
         self._threads = threads
         self._context_tokens = context_tokens
@@ -67,6 +68,7 @@ class LlamaCppEngine:
         self._repack = repack
         self._prefix_folder = prefix_folder
         self._adapter = adapter
+        self._call_ids = call_ids
         self._server: Any = None
         self._api_key = secrets.token_hex(16)
         self._path: Optional[pathlib.Path] = None
@@ -144,7 +146,7 @@ class LlamaCppEngine:
             'stop': list(request.stop), 'temperature': self._temperature, 'seed': self._seed,
         }
         if self._constrain and request.tools:
-            body['grammar'] = grammar.lark(request.tools, self._marker)
+            body['grammar'] = grammar.lark(request.tools, self._marker, self._call_ids)
         if request.instance == FIRST:
             with self._turns.session(True):
                 yield from self._texts(request, body, abort)

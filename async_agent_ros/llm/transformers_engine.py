@@ -43,13 +43,14 @@ class TransformersEngine:
     :param adapter: folder of a LoRA adapter (peft) that was trained for the model; it is merged
         into the weights at load, so it costs nothing later.
     :param constrain: let only calls of the catalogue's tools be written (llguidance).
+    :param call_ids: constrained calls may have ids, and take parts of the results of others.
     """
 
     def __init__(self, model: str = 'qwen2.5-coder-0.5b', device: str = 'auto',
                  dtype: str = 'auto', quantise: str = '', threads: int = 2,
                  context_tokens: int = 8192, prefill_chunk: int = 256, temperature: float = 0.0,
                  seed: int = 0, constrain: bool = True, adapter: str = '',
-                 call_marker: str = grammar.CALL_MARKER):
+                 call_marker: str = grammar.CALL_MARKER, call_ids: bool = False):
         if quantise not in QUANTISE:
             raise EngineError(
                 f'quantise is {quantise!r}; known are {", ".join(map(repr, QUANTISE))}')
@@ -64,6 +65,7 @@ class TransformersEngine:
         self._seed = seed
         self._constrain = constrain
         self._adapter = adapter
+        self._call_ids = call_ids
         self._marker = call_marker
         self._model: Any = None
         self._tokenizer: Any = None
@@ -276,7 +278,7 @@ class TransformersEngine:
             from async_agent_ros.llm.masks import Masks
             self._masks = Masks(self._tokenizer, self._model.config.vocab_size,
                                 self._tokenizer.convert_tokens_to_ids('<|im_end|>'))
-        return self._masks.matcher(grammar.lark(request.tools, self._marker))
+        return self._masks.matcher(grammar.lark(request.tools, self._marker, self._call_ids))
 
     def warm(self, instance: str, prompt: str, abort: Optional[threading.Event] = None) -> float:
         """Fill the cache of an instance with a prompt's beginning; return the seconds it took."""

@@ -126,7 +126,7 @@ class DispatcherNode(LifecycleNode):
             value('engine'), model=value('model'), adapter=value('adapter'),
             device=value('device'), temperature=value('temperature'),
             threads=value('threads'), context_tokens=value('context_tokens'),
-            call_marker=self._format.call_marker,
+            call_marker=self._format.call_marker, call_ids=self._format.show_ids,
             base_url=value('base_url'), api_key_env=key, api_key=os.environ.get(key, ''),
             prefix_folder=value('prefix_folder'), script=script)
 

@@ -89,7 +89,18 @@ def test_without_tools_only_text_is_left(accepts):
 def test_with_ids_calls_may_be_edited_and_removed(accepts):
     text = grammar.lark(TOOLS, ids=True)
     assert accepts(text, 'REMOVE c3\nCALL {"id": "c4", "name": "get_battery", "arguments": {}}')
+    assert accepts(text, 'CALL {"id": "c1", "name": "get_battery", "arguments": {}}\n<pause>')
     assert not accepts(grammar.lark(TOOLS), 'REMOVE c3 {')
+
+
+def test_with_ids_an_argument_may_be_a_part_of_another_result(accepts):
+    tools = [ToolSpec('lift', 'Lift.', {
+        'type': 'object', 'properties': {'cm': {'type': 'integer'}}, 'required': ['cm']})]
+    text = 'CALL {"id": "c2", "name": "lift", "arguments": {"cm": "$c1.height.0"}}'
+    assert accepts(grammar.lark(tools, ids=True), text)
+    assert accepts(grammar.lark(tools, ids=True), text.replace('"$c1.height.0"', '12'))
+    assert not accepts(grammar.lark(tools, ids=True), text.replace('$c1.height.0', 'high'))
+    assert not accepts(grammar.lark(tools), text)
 
 
 def test_marker_is_a_setting(accepts):
