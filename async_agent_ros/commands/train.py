@@ -252,7 +252,7 @@ def _measure(args) -> List[Dict[str, Any]]:
             args.engine, model=args.tuned if tuned and args.tuned else args.model,
             adapter=args.adapter if tuned and not args.tuned else '',
             device=args.device if args.engine == 'transformers' else None, threads=args.threads,
-            prefix_folder='')
+            prefix_folder='', call_ids=tuned and tuned_form.show_ids)
         engine.load()
         try:
             for mode in mine:

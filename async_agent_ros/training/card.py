@@ -17,13 +17,13 @@ def licence_of(model: str) -> str:
 
 def model_card(settings: Mapping[str, Any], data: Mapping[str, Any],
                rows: Sequence[Mapping[str, Any]], size_bytes: int, command: str) -> str:
-    """Return the card as Markdown; `data` is card.json of the data, `rows` those of `train eval`."""
+    """Return the card as Markdown; `data`: card.json of the data, `rows`: those of `train eval`."""
     train = data['splits']['train']
     lines = [
         f'# An adapter for {settings["model"]}', '',
         f'Trained by async_agent_ros {__version__} for its protocol: calls with ids, partial '
-        'speech, notifications (docs/training.md). Run it with the parameters `adapter` and `prompt_file` '
-        '(config/prompt_tuned.yaml) of the dispatcher.', '',
+        'speech, notifications (docs/training.md). Run it with the parameters `adapter` and '
+        '`prompt_file` (config/prompt_tuned.yaml) of the dispatcher.', '',
         f'- Base: {settings["model"]}; its licence: {licence_of(settings["model"])}. '
         'The adapter: Apache-2.0.',
         f'- Size: {size_bytes / 1e6:.1f} MB, rank {settings["rank"]}.',
