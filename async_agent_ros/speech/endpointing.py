@@ -55,6 +55,12 @@ _NUMBERS = frozenset(
 _DICTATED = frozenset(
     'number numbers code pin phone telephone extension password account zip postcode digits '
     'dial'.split())
+# A correction begins: "to the office, no," wants to hear where else.
+_CORRECTION = re.compile(
+    r"[\w'’]\s*[,.;:–—-]+\s*(?:oh )?(?:no(?:,? (?:wait|sorry))?|wait|sorry|i mean|or rather|rather"
+    r'|actually)\W*$', re.IGNORECASE)
+# The same without a comma: "drive to the office no." But: "then I will say no."
+_SAYS = frozenset('say says said saying is was a be means mean or answer not to'.split())
 # Short words that are a whole turn although they stand in the lists above.
 _WHOLE = frozenset(('so', 'well', 'hm', 'hmm', 'mm', 'ah', 'mm-hm', 'that', 'this'))
 # Such words end a question or an order too: What is that? Come over. Where is it at?
@@ -76,6 +82,8 @@ def ending(text: str) -> Ending:
         return Ending.UNKNOWN
     last = words[-1]
     if text.endswith((',', '-', '–', '—', '...', '…', ':')):
+        return Ending.OPEN
+    if _CORRECTION.search(text) or last == 'no' and len(words) > 3 and words[-2] not in _SAYS:
         return Ending.OPEN
     asked = text.endswith('?')
     if len(words) == 1 and last in _WHOLE:

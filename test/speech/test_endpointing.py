@@ -12,7 +12,7 @@ SETTINGS = EndpointSettings(min_s=0.4, usual_s=0.6, max_s=1.2)
     'Drive to the kitchen.', 'What is that?', 'Stop!', 'Go to room 12.', 'Wait five minutes.',
     'Where are you?', 'Can you come over?', 'Yes.', 'Please.', 'Is it on or off?',
     'The number is 0176 5550 1234.', 'Turn it on.', 'Pick it up.', 'Which cup would you like?',
-    'Take two.', 'No, the other one.'])
+    'Take two.', 'No, the other one.', 'He will say no.', 'No.', 'Oh no.'])
 def test_a_finished_sentence_ends_soon(text):
     assert ending(text) is Ending.FINISHED and silence_needed_s(text, SETTINGS) == 0.4
 
@@ -21,7 +21,9 @@ def test_a_finished_sentence_ends_soon(text):
     'Drive to the kitchen and', 'Drive to the.', 'Bring me a', 'Go to,', 'I would like, um...',
     'Um.', 'Bring it from the kitchen to', 'My number is 0176', 'The code is four.',
     'zero one seven', 'Call 555 12', 'because', 'Wait until', 'Please give me the -',
-    'The thing is'])
+    'The thing is', 'Drive to the office, no.', 'Drive to the office no.',
+    'Take the red one, no wait', 'At six. Sorry,',
+    'The left one - or rather.'])
 def test_words_that_ask_for_more_are_waited_for(text):
     assert ending(text) is Ending.OPEN and silence_needed_s(text, SETTINGS) == 1.2
 
