@@ -20,7 +20,7 @@ _TENS = {'twenty': 20, 'thirty': 30, 'forty': 40, 'fifty': 50, 'sixty': 60, 'sev
          'eighty': 80, 'ninety': 90}
 _NUMBER = re.compile(r'\d+(?:\.\d+)?')
 _DONE = re.compile(
-    r'\b(it is done|done\b|finished|i (have|.ve) (now )?(arrived|reached|picked|put|placed|got|'
+    r'\b(it is done|(?<!percent )done\b|finished|i (have|.ve) (now )?(arrived|reached|picked|put|placed|got|'
     r'delivered|docked|moved|driven|switched|opened|completed)|i (arrived|reached)|'
     r'has been \w+ed|successfully)\b', re.I)
 _FAILED = re.compile(r'\b(not|no|sorry|fail\w*|unable|cannot|stop\w*|cancel\w*|block\w*|nobody|'
@@ -64,7 +64,10 @@ def problem(text: str, entries: Sequence[Entry], specs: Sequence[ToolSpec]) -> s
         if number not in given:
             return f'the number {number:g} stands nowhere'
     lowered = known.lower()
+    described = ' '.join(f'{s.name} {s.description}' for s in specs).lower()
     for name in sorted(_names(specs)):
+        if name in described:
+            continue
         if re.search(rf'\b{re.escape(name)}\b', text, re.I) and name not in lowered and not (
                 _NEGATED.search(text) or text.count(',') > 1):
             return f'nobody spoke of {name!r}'

@@ -12,6 +12,10 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from async_agent_ros.training.catalogues import SimTool
 from async_agent_ros.training.tables import fill, FILLERS, Language, OPENERS, slots, spoken
 
+_LIKELY = {**dict.fromkeys(('place', 'room', 'location', 'destination'), 'places'),
+           **dict.fromkeys(('object', 'item', 'thing'), 'things'),
+           **dict.fromkeys(('person', 'who', 'recipient'), 'people')}
+"""Which word list holds other values for an argument of a robot's own tool, by its name."""
 _NUMBERS = ('zero one two three four five six seven eight nine ten eleven twelve').split()
 _QUESTION = re.compile(
     r'(what|where|who|how|when|which|is|are|do|does|did|have|has|can|could|would|will|any)\b', re.I)
@@ -380,10 +384,11 @@ class Speaker:
         options = []
         for tool in self.tools:
             for name, values in tool.allowed.items():
-                whole = self.language.lists.get(values.listed, ())
+                whole = self.language.lists.get(values.listed) or self.language.lists.get(
+                    _LIKELY.get(name, ''), ())
                 others = [v for v in whole if v not in values.choices]
                 asks = [a for a in tool.concept.ask if name in slots(a)]
-                if values.kind == 'enum' and values.listed and others and asks:
+                if values.kind == 'enum' and others and asks:
                     options.append((tool, name, others, asks))
         if not options:
             return None
