@@ -20,9 +20,9 @@ _TENS = {'twenty': 20, 'thirty': 30, 'forty': 40, 'fifty': 50, 'sixty': 60, 'sev
          'eighty': 80, 'ninety': 90}
 _NUMBER = re.compile(r'\d+(?:\.\d+)?')
 _DONE = re.compile(
-    r'\b(it is done|(?<!percent )done\b|finished|i (have|.ve) (now )?(arrived|reached|picked|put|placed|got|'
-    r'delivered|docked|moved|driven|switched|opened|completed)|i (arrived|reached)|'
-    r'has been \w+ed|successfully)\b', re.I)
+    r'\b(it is done|(?<!percent )done\b|finished|successfully|has been \w+ed|i (arrived|reached)|'
+    r'i (have|.ve) (now )?(arrived|reached|picked|put|placed|got|delivered|docked|moved|driven|'
+    r'switched|opened|completed))\b', re.I)
 _FAILED = re.compile(r'\b(not|no|sorry|fail\w*|unable|cannot|stop\w*|cancel\w*|block\w*|nobody|'
                      r'unfortunately|could|problem|error|lost|\w+n.t)\b', re.I)
 _NEGATED = re.compile(r'\b(not|cannot|could not|unable|until|when|once|as soon as|will|sorry|'
