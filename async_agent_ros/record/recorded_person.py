@@ -111,7 +111,8 @@ class RecordedPerson:
                 utterance_id=event.utterance_id, state=SpeechActivity.STARTED,
                 stamp=to_time(now), onset=to_time(now)))
         elif isinstance(event, events.SpeechStopped):
-            end_ns = now - max(0, event.stamp_ns - event.speech_end_ns)
+            end_ns = (now - max(0, event.stamp_ns - event.speech_end_ns)
+                      if event.speech_end_ns else 0)    # nobody knew
             self._activity.publish(SpeechActivity(
                 utterance_id=event.utterance_id, state=SpeechActivity.STOPPED,
                 stamp=to_time(now), end=to_time(end_ns)))

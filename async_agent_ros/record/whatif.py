@@ -144,7 +144,10 @@ class WhatIf:
         while time.monotonic() < end_s:
             with follower.changed:
                 follower.changed.wait(_POLL_S)
-                quiet = follower.view.quiet and not follower.view.running_calls
+                view = follower.view
+                # where nothing spoke, nobody tells that a text was heard to its end
+                quiet = (view.quiet if self.recorded.voice else view.state == 'idle'
+                         and not view.person_speaking) and not view.running_calls
             now_s = time.monotonic()
             quiet_s = (quiet_s or now_s) if quiet else None
             if quiet_s is not None and now_s - quiet_s >= SETTLE_S:
