@@ -39,8 +39,7 @@ class ToolServers:
         server = message.server
         if message.stopping:
             if self._deadline.pop(server, None) is not None:
-                self._revision.pop(server, None)
-                self._post(events.ToolServerLost(self._now(), server=server, stopped=True))
+                self._lose(server, stopped=True)
             return
         self._deadline[server] = time.monotonic() + max(message.lease_s, 0.5)
         revision = (message.incarnation, message.revision)
@@ -60,9 +59,13 @@ class ToolServers:
         now = time.monotonic()
         for server in [s for s, deadline in self._deadline.items() if deadline < now]:
             del self._deadline[server]
-            self._revision.pop(server, None)
             self._warn(f'tool server {server} gives no sign of life: its tools are gone')
-            self._post(events.ToolServerLost(self._now(), server=server))
+            self._lose(server)
+
+    def _lose(self, server: str, stopped: bool = False) -> None:
+        # The others are heard anew: a tool whose name was taken may have it now.
+        self._revision.clear()
+        self._post(events.ToolServerLost(self._now(), server=server, stopped=stopped))
 
     @property
     def alive(self):
