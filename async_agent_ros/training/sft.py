@@ -254,7 +254,13 @@ class Trainer:
         if self.step:
             self.say(f'going on after step {self.step}')
         end = min(self.steps, until or self.steps)
+        if not self.step and not record.rows:
+            valid, exact = self.validate()
+            record.add({'step': 0, 'loss': '', 'learning_rate': '', 'tokens': 0, 'seconds': 0.0,
+                        'valid_loss': round(valid, 6), 'valid_exact_percent': round(exact, 2)})
+            self.say(f'before training: validation {valid:.4f}, {exact:.1f} % exact')
         started, tokens = time.monotonic(), 0
+        begun = self.step
         while self.step < end:
             loss, read_tokens = self.train_step()
             tokens += read_tokens
@@ -266,7 +272,7 @@ class Trainer:
                 valid, exact = self.validate()
                 row['valid_loss'], row['valid_exact_percent'] = round(valid, 6), round(exact, 2)
             record.add(row)
-            left_s = seconds / max(1, len(record.rows)) * (self.steps - self.step)
+            left_s = seconds / (self.step - begun) * (self.steps - self.step)
             self.say(f'step {self.step}/{self.steps}  loss {loss:.4f}'
                      + (f'  validation {row["valid_loss"]:.4f}, {row["valid_exact_percent"]:.1f} % '
                         'exact' if row['valid_loss'] != '' else '')
