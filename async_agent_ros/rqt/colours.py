@@ -18,8 +18,7 @@ def instance(name: str) -> QtGui.QColor:
     """Return the colour of an agent instance; that of main is transparent."""
     if name == 'main':
         return QtGui.QColor(0, 0, 0, 0)
-    if name == DRAFT:
-        return QtGui.QColor(EARLY)
-    colour = QtGui.QColor(_INSTANCES[sum(map(ord, name)) % len(_INSTANCES)])
-    colour.setAlpha(110)
+    colour = QtGui.QColor(EARLY if name == DRAFT else
+                          _INSTANCES[sum(map(ord, name)) % len(_INSTANCES)])
+    colour.setAlpha(50 if name == DRAFT else 110)
     return colour
