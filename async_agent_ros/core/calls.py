@@ -92,19 +92,21 @@ def commit_pending(s: KernelState, answer: Answer) -> None:
 
 
 def commit_proposed(s: KernelState, generations: AbstractSet[int], final: int = 0,
-                    silent: bool = False) -> None:
+                    silent: bool = False, ask: bool = True) -> None:
     """
     Let the calls of generations start that have waited for their commit point.
 
     `final`: the one whose calls were checked for duplicates when they were written; `silent`: it
-    said nothing, so that the start of a long call is worth a word.
+    said nothing, so that the start of a long call is worth a word; `ask`: the person may be asked
+    for a yes now.
     """
     for call in list(s.calls.values()):
         if call.generation_id not in generations or call.call_id not in s.calls:
             continue
         if call.built_in and call.executing:
             accept_built_in(s, call, silent)
-        elif call.phase == Phase.PENDING and not call.joins:
+        elif call.phase == Phase.PENDING and not call.joins and (
+                ask or call.spec.effect != Effect.CONFIRM):
             call.silent = silent and call.spec.effect != Effect.READ_ONLY
             if call.generation_id == final or not duplicate(s, call):
                 schedule.clear(s, call)

@@ -188,7 +188,7 @@ def on_final(s: KernelState, text: str) -> None:
         return
     seen = s.stream.seen and phrases.words(text) == phrases.words(s.stream.sent)
     if seen and s.plan is not None and s.plan.utterance_id == s.stream.utterance_id:
-        calls.commit_proposed(s, s.stream.generations)
+        calls.commit_proposed(s, s.stream.generations, ask=False)
 
 
 def abandon(s: KernelState, reason: str) -> None:

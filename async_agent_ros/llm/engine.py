@@ -32,6 +32,8 @@ class GenerationRequest:
     stop: Sequence[str] = ('<|im_end|>',)
     tools: Sequence[Any] = ()
     """ToolSpecs that calls are constrained to, where the engine can."""
+    guess: str = ''
+    """What the output may begin with: an engine that can checks it faster than it writes."""
     stats: GenerationStats = field(default_factory=GenerationStats)
 
 

@@ -16,6 +16,7 @@ from async_agent_ros import models
 from async_agent_ros.llm import grammar
 from async_agent_ros.llm.engine import (
     EngineError, EngineInfo, GenerationRequest, ModelMissingError)
+from async_agent_ros.llm.guess import Guess
 from async_agent_ros.llm.kv_cache import common_prefix, InstanceCache
 from async_agent_ros.llm.turns import FIRST, Turns
 
@@ -183,6 +184,7 @@ class TransformersEngine:
         matcher = self._matcher(request)
         chooser = self._chooser()
         ends = self._end_tokens()
+        guess = self._guess(request)
         released, tokens = '', []
         while True:
             if matcher is not None:
@@ -209,15 +211,31 @@ class TransformersEngine:
             if matcher is not None and not matcher.accept(token):
                 stats.finish_reason = 'stop'
                 break
-            logits = self._read(cache, [token], abort, first)
+            logits = guess.take(token)
             if logits is None:
-                return
+                ahead = guess.ahead(token)
+                wrong = guess.forget()
+                if wrong:
+                    cache.keep(len(cache.tokens) - wrong)
+                seen = self._read(cache, [token, *ahead], abort, first, all_logits=True)
+                if seen is None:
+                    return
+                logits = guess.put(ahead, seen)
         rest = self._tokenizer.decode(tokens, skip_special_tokens=False)[len(released):]
         if rest and not abort.is_set():
             yield rest.rstrip('\ufffd')
 
-    def _read(self, cache, ids: List[int], abort, first: bool):
-        """Put tokens through the model; return the logits of the last, None when stopped."""
+    def _guess(self, request) -> Guess:
+        text = request.guess
+        ids = self._tokenizer(text, add_special_tokens=False)['input_ids'] if text else []
+        return Guess(ids, self._prefill_chunk - 1)
+
+    def _read(self, cache, ids: List[int], abort, first: bool, all_logits: bool = False):
+        """
+        Put tokens through the model; return the logits of the last, None when stopped.
+
+        With `all_logits` those of every token, shape (tokens, vocabulary): at most one chunk.
+        """
         logits = None
         start = 0
         while start < len(ids):
@@ -228,20 +246,20 @@ class TransformersEngine:
                 # A helper's pass is stopped for the person's, and done again afterwards.
                 self._stop_pass = lambda: abort.is_set() or (
                     not first and self._turns.first_is_here)
-                logits = self._pass(cache, chunk)
+                logits = self._pass(cache, chunk, len(chunk) if all_logits else 1)
             if logits is not None:
                 start += len(chunk)
             elif abort.is_set():
                 return None
-        return logits
+        return logits if all_logits or logits is None else logits[-1]
 
-    def _pass(self, cache, chunk):
+    def _pass(self, cache, chunk, keep):
         torch = self._torch
         try:
             with torch.inference_mode():
                 out = self._model(
                     torch.tensor([chunk], device=self._device), use_cache=True,
-                    past_key_values=cache.layers, logits_to_keep=1)
+                    past_key_values=cache.layers, logits_to_keep=keep)
         except _Stopped:
             cache.repair()
             return None
@@ -249,7 +267,7 @@ class TransformersEngine:
             cache.keep(0)
             raise EngineError(f'transformers failed on {self._device}: {error}') from error
         cache.tokens.extend(chunk)
-        return out.logits[0, -1]
+        return out.logits[0]
 
     def _new_cache(self):
         return importlib.import_module('transformers').DynamicCache(config=self._model.config)

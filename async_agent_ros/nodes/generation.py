@@ -130,6 +130,7 @@ class InstanceWorker:
         self._renderer = Renderer(prompt_format, instance)
         self._session = ''
         self._newest_id = 0
+        self._guess = ''
         self._warmed = ''
         self._warming = threading.Event()
         self._queue: 'queue.SimpleQueue[Optional[Generation]]' = queue.SimpleQueue()
@@ -245,13 +246,16 @@ class InstanceWorker:
         goal, result, abort = generation.goal, generation.result, generation.abort
         request = GenerationRequest(
             instance=self._instance, prompt=context.prompt(self._now_ns()),
-            max_tokens=goal.max_tokens or self._max_tokens(), tools=tuple(context.shown_tools))
+            max_tokens=goal.max_tokens or self._max_tokens(), tools=tuple(context.shown_tools),
+            guess=self._guess)
+        written = ''
         parser = Parser(self._format, Cutting())
         first_s = last_s = 0.0
         stream = self._slot.engine.stream(request, abort)
         try:
             for piece in stream:
                 last_s = time.monotonic()
+                written += piece
                 if abort.is_set():
                     break
                 if not first_s:
@@ -270,6 +274,8 @@ class InstanceWorker:
         finally:
             if hasattr(stream, 'close'):
                 stream.close()
+        # What was written on words that go on is likely to be written again.
+        self._guess = max(written, self._guess, key=len) if goal.speculative else ''
         stats = request.stats
         result.prompt_tokens, result.cached_tokens = stats.prompt_tokens, stats.cached_tokens
         result.output_tokens = stats.output_tokens

@@ -74,6 +74,29 @@ def test_a_changed_middle_is_read_again(engine):
     assert kept == fresh
 
 
+@pytest.mark.parametrize('part, tools', [
+    ('whole', TOOLS), ('half', TOOLS), ('other', ()), ('longer', ())])
+def test_a_guess_changes_nothing_but_the_time(engine, tools, part, monkeypatch):
+    prompt = chatml('Count from one to ten, then stop.')
+    plain, stats = run(engine, prompt, 'plain', max_tokens=16, tools=tools)
+    half = plain[:len(plain) // 2]
+    guess = {'whole': plain, 'half': half + ' banana split', 'other': 'Zebra crossing ahead.',
+             'longer': plain + ' and on it goes'}[part]
+    passes = []
+    real = engine._pass
+    monkeypatch.setattr(engine, '_pass', lambda *a: (passes.append(len(a[1])), real(*a))[1])
+    engine.forget('guessed')
+    guessed, counted = run(engine, prompt, 'guessed', max_tokens=16, tools=tools, guess=guess)
+    assert guessed == plain and counted.output_tokens == stats.output_tokens
+    if part in ('whole', 'longer'):
+        assert len(passes) < stats.output_tokens / 2
+    # What was read ahead for nothing is not in the way of what comes next.
+    again = prompt + plain + '<|im_end|>\n' + chatml('And backwards?', 'Be brief.')
+    kept, _ = run(engine, again, 'guessed', max_tokens=8)
+    fresh, _ = run(engine, again, 'plain', max_tokens=8)
+    assert kept == fresh
+
+
 def test_abort_in_a_prefill_is_quick_and_leaves_a_sound_cache(engine):
     prompt = chatml('What colour is the box?', LONG)
     expected, _ = run(engine, prompt, 'whole', max_tokens=12)
