@@ -42,7 +42,7 @@ class Writing:
         if not self.pieces:
             for event in self.parser.finish():
                 self._publish(event)
-            sim._generations[self.ids['generation_id']] = False
+            sim.generating[self.ids['generation_id']] = False
             sim.step(events.GenerationEnded, output_tokens=self.count, **self.ids)
             return
         if len(self.pieces) == self.count:
@@ -137,7 +137,7 @@ class Run:
     def begin(self) -> None:
         """Let the server take the goal."""
         sim = self.sim
-        sim._calls[self.call_id] = True
+        sim.alive[self.call_id] = True
         sim.later(sim.rng.uniform(0.01, 0.1), lambda: self._if_alive(self._accepted))
         if self.fails:
             self.length_s *= sim.rng.uniform(0.2, 1.0)
@@ -149,7 +149,7 @@ class Run:
                 at_s += sim.rng.uniform(0.5, 2.0)
 
     def _if_alive(self, what: Callable[[], None]) -> None:
-        if self.sim._calls.get(self.call_id):
+        if self.sim.alive.get(self.call_id):
             what()
 
     def _accepted(self) -> None:
@@ -168,7 +168,7 @@ class Run:
 
     def _end(self) -> None:
         sim = self.sim
-        sim._calls.pop(self.call_id)
+        sim.alive.pop(self.call_id)
         if self.fails:
             sim.step(events.CallEnded, call_id=self.call_id, status='failed',
                      error_code=Error.TOOL_FAILED, error_msg=sim.rng.choice(

@@ -51,15 +51,13 @@ class Sample:
         return found
 
 
-def samples_of(turns: Sequence[Turn], about: Dict[str, Any],
-               most_chars: int = 24000) -> List[Sample]:
-    """Return the samples of a conversation; longer ones are cut between generations."""
+def samples_of(turns: Sequence[Turn], about: Dict[str, Any]) -> List[Sample]:
+    """Return the samples of a conversation, in the order in which they begin."""
     made: List[Sample] = []
     open_ones: Dict[str, Sample] = {}
     for turn in turns:
         before = open_ones.get(turn.instance)
-        if before is None or not turn.prompt.startswith(before.text) or (
-                len(turn.prompt) > most_chars):
+        if before is None or not turn.prompt.startswith(before.text):
             before = Sample('', [], turn.instance, dict(about))
             made.append(before)
             open_ones[turn.instance] = before

@@ -20,7 +20,7 @@ from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.core.words import Error, Kind, State
 from async_agent_ros.training.actors import Run, Utterance, Voice, Writing
 from async_agent_ros.training.catalogues import SimTool
-from async_agent_ros.training.intents import Act, Intent
+from async_agent_ros.training.intents import Intent
 from async_agent_ros.training.planner import Planner
 
 S = 1_000_000_000
@@ -70,7 +70,6 @@ class Turn:
     completion: str
     triggers: Tuple[str, ...]
     intents: Tuple[Intent, ...]
-    acts: Tuple[Act, ...]
     standing: Tuple[Tuple[str, str, Any], ...] = ()
     """(id, tool, arguments) of the calls that partial words have led to before it."""
     first_seq: int = -1
@@ -99,8 +98,8 @@ class Simulation:
         self._order = 0
         self._timers: Dict[str, int] = {}
         self._renderers: Dict[str, Renderer] = {}
-        self._generations: Dict[int, bool] = {}
-        self._calls: Dict[str, bool] = {}
+        self.generating: Dict[int, bool] = {}
+        self.alive: Dict[str, bool] = {}
         self._spoken: List[Intent] = []
         self.heard: Optional[Intent] = None
         """What the person says just now, or said last."""
@@ -219,12 +218,11 @@ class Simulation:
             completion = self.planner.react(effect.generation_id, renderer, self.heard)
         else:
             completion = self.planner.complete(effect.generation_id, renderer)
-        acts = tuple(a for a, _ in self.planner._written.get(effect.generation_id, ()))
         self.turns.append(Turn(
             effect.generation_id, effect.instance, effect.context_seq, self.now_ns, prompt,
             completion, ('partial',) if answer.partial else tuple(
-                w.trigger for w in answer.waiting), intents, acts, standing, first_seq))
-        self._generations[effect.generation_id] = True
+                w.trigger for w in answer.waiting), intents, standing, first_seq))
+        self.generating[effect.generation_id] = True
         Writing(self, effect.generation_id, effect.epoch, completion).begin()
 
     def _standing(self, answer, context_seq: int):
@@ -252,11 +250,11 @@ class Simulation:
 
     def writes(self, generation_id: int) -> bool:
         """Tell whether a generation goes on."""
-        return self._generations.get(generation_id, False)
+        return self.generating.get(generation_id, False)
 
     def _do_AbortGeneration(self, effect) -> None:
-        if self._generations.get(effect.generation_id):
-            self._generations[effect.generation_id] = False
+        if self.generating.get(effect.generation_id):
+            self.generating[effect.generation_id] = False
             ids = {'generation_id': effect.generation_id, 'epoch': self.kernel.state.epoch}
             self.later(0.01, lambda: self.step(
                 events.GenerationEnded, finish_reason='aborted', **ids))
@@ -264,10 +262,10 @@ class Simulation:
     def _do_Interrupt(self, effect) -> None:
         self._voice.interrupt(effect.action)
         if effect.action == 'stop':
-            for generation_id in self._generations:
+            for generation_id in self.generating:
                 answer = self.kernel.state.answers.get(generation_id)
                 if answer is None or answer.instance == MAIN:
-                    self._generations[generation_id] = False
+                    self.generating[generation_id] = False
 
     def _do_Say(self, effect) -> None:
         self._voice.say(effect)
@@ -279,7 +277,7 @@ class Simulation:
         Run(self, effect.call_id, tool, act, effect.arguments).begin()
 
     def _do_CancelCall(self, effect) -> None:
-        if self._calls.pop(effect.call_id, False):
+        if self.alive.pop(effect.call_id, False):
             self.later(0.1, lambda: self.step(
                 events.CallEnded, call_id=effect.call_id, status='cancelled',
                 error_code=Error.CANCELLED, error_msg='cancelled'))
