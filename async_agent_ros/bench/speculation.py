@@ -63,8 +63,8 @@ def add_arguments(parser) -> None:
                         help='a setting of the kernel in the modes that speculate, such as '
                         'speculation_drafts=24; may be given several times')
     parser.add_argument('--verify', action='store_true', help='the timed model checks the draft '
-                        'before in one pass instead of writing the same again (no engine of this '
-                        'package does)')
+                        'before in one pass instead of writing the same again, as the engine '
+                        'transformers does')
     parser.add_argument('--engine', default='timed',
                         help='timed, or an engine of the dispatcher (default: %(default)s)')
     parser.add_argument('--model', default='', help='model of a real engine')
