@@ -221,7 +221,8 @@ class _Conversation:
         found.event('early_cut_percent', cut)
         if not cut:
             pause = 'finished sentence' if len(line) == 1 else 'with a pause'
-            found.time('end_of_turn_ms', pause, (probe.stops_ns[-1] - end_ns) / 1e6)
+            declared_ns = [ns for ns in probe.stops_ns if ns < probe.first_sound_ns(end_ns)]
+            found.time('end_of_turn_ms', pause, (declared_ns[-1] - end_ns) / 1e6)
             metrics = [m for m in probe.metrics if m.trigger == 'speech' and m.response_s >= 0.0]
             for part in Found.PARTS if metrics else ():
                 found.time('response_part_ms', part[:-2], getattr(metrics[-1], part) * 1e3)

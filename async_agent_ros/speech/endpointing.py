@@ -134,6 +134,11 @@ class Endpointer:
     def __init__(self, settings: EndpointSettings):
         self.settings = settings
         self._known: Tuple[int, Optional[str]] = (-1, None)
+        self._asked = -1
+
+    def asked(self, end: int) -> None:
+        """Take note that the words up to sample `end` are on their way."""
+        self._asked = end
 
     def heard(self, text: str, end: int) -> None:
         """Take the words of the utterance up to sample `end`."""
@@ -143,4 +148,7 @@ class Endpointer:
     def needed_s(self, speech_end: int) -> float:
         """Return the silence that must follow the speech that ended at sample `speech_end`."""
         end, text = self._known
+        if end < speech_end <= self._asked:
+            # Nobody could answer before they are there: no time is lost by waiting for them.
+            return self.settings.max_s
         return silence_needed_s(text if end >= speech_end else None, self.settings)

@@ -160,6 +160,7 @@ class Listener:
         job.quick = quick
         if pause_at >= 0:
             job.pause, job.speech_end = True, pause_at
+            utterance.endpointer.asked(pause_at)
         utterance.asked, utterance.skipping = job.end, False
         self._recognition.ask(job)
 

@@ -20,6 +20,20 @@ HELD_S = 0.04
 """How long a sound has lasted when it is known."""
 
 
+class Loudness:
+    """The power of a stream frame by frame, with the high tones lifted."""
+
+    def __init__(self):
+        self._last = 0.0
+
+    def __call__(self, frame: np.ndarray) -> float:
+        """Return the power of the next frame."""
+        samples = frame.astype(np.float32)
+        lifted = samples - 0.9 * np.concatenate([[self._last], samples[:-1]])
+        self._last = samples[-1]
+        return float(np.mean(lifted * lifted))
+
+
 class Background:
     """The power of what is always there: the quietest moment of the last one or two seconds."""
 
@@ -27,7 +41,8 @@ class Background:
     _STRETCHES = 6
 
     def __init__(self):
-        self._last = self._smooth = 0.0
+        self._loudness = Loudness()
+        self._smooth = 0.0
         self._mute = 0
         self._least: Deque[float] = deque(maxlen=self._STRETCHES)
         self._now, self._count = math.inf, 0
@@ -36,10 +51,7 @@ class Background:
 
     def take(self, frame: np.ndarray) -> float:
         """Take the next FRAME of samples and return its power."""
-        samples = frame.astype(np.float32)
-        lifted = samples - 0.9 * np.concatenate([[self._last], samples[:-1]])
-        self._last = samples[-1]
-        power = float(np.mean(lifted * lifted))
+        power = self._loudness(frame)
         if power < 1.0:
             # Mute: that tells nothing, and behind it the background may be another one.
             self._mute += 1
@@ -90,7 +102,7 @@ class EagerOnset:
 
     def __init__(self):
         self._bands = EchoBands(320, 150.0, 7600.0, 22)
-        self._background = Background()
+        self._background, self._loudness = Background(), Loudness()
         self._hits = 0
         self._calm = self._CALM
         self._delay = self._heard = 0
@@ -110,7 +122,7 @@ class EagerOnset:
 
         `search` holds the frame as it was captured; None where no echo is cancelled.
         """
-        hit = self._louder(cleaned)
+        hit = self._louder(cleaned, cleaned if search is None else search.mic[-FRAME:])
         if search is not None and search.presence is not Presence.ABSENT:
             hit = self._over_echo(search) or hit
             hit = hit and self._heard >= self._SETTLE
@@ -134,9 +146,10 @@ class EagerOnset:
         self._resting = int(self._rest_s * FRAMES_PER_S)
         self._rest_s = min(self._LONGEST_S, 2.0 * self._rest_s)
 
-    def _louder(self, frame: np.ndarray) -> bool:
-        floor = self._background.power
-        power = self._background.take(frame)
+    def _louder(self, cleaned: np.ndarray, captured: np.ndarray) -> bool:
+        # With an echo a canceller takes away the background too: only what is captured tells it.
+        floor, power = self._background.power, self._loudness(cleaned)
+        self._background.take(captured)
         return floor > 0.0 and power > max(self._LEAST, self._LOUDER * floor)
 
     def _over_echo(self, search: EchoSearch) -> bool:

@@ -135,10 +135,12 @@ class RecognitionThread:
             except Exception as error:    # the final is owed in any case
                 self._on_error(f'recognition failed: {error}')
                 revision = Revision('', 0)
+                job.utterance.endpointer.heard('', job.end)    # nothing to wait for
             self._show(job, revision)
 
     def _recognise(self, job: Job) -> Revision:
         if self._recognizer is None:
+            job.utterance.endpointer.heard('', job.end)
             return Revision('', 0)
         if job.nothing:
             return Revision('', 0, rejected='no voice')

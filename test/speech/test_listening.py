@@ -206,13 +206,33 @@ def test_rounds_are_skipped_while_the_recogniser_is_busy_but_the_end_is_not(ear)
     reader.gate.clear()
     one.hear(4.0, loud=True, wait=False)
     assert reader.calls <= 1 and one.recognition.skipped >= 1
-    one.hear(1.0, wait=False)    # nothing is known of the words: the usual silence
+    one.hear(1.4, wait=False)    # the words are awaited, but not for ever
     (_, _, stopped_at, end_ns), = one.of('stopped')
-    assert stopped_at / RATE - end_ns / 1e9 == pytest.approx(0.6, abs=0.05)
+    assert stopped_at / RATE - end_ns / 1e9 == pytest.approx(1.2, abs=0.05)
     reader.gate.set()
     one.close()
     final, = one.of('final')
     assert final[2].text.startswith('drive to the kitchen and bring me a')
+
+
+def test_words_that_come_late_still_hold_the_turn_open_or_end_it_at_once(ear):
+    reader = Reader('.')
+    one = ear(reader)
+    reader.gate.clear()
+    one.hear(1.1, loud=True, wait=False)
+    one.hear(0.8, wait=False)    # longer than the usual silence: the recogniser is slow
+    assert not one.of('stopped')
+    reader.gate.set()
+    one.hear(0.1)
+    assert not one.of('stopped'), '"drive to" asks for more'
+    one.hear(1.1, loud=True)
+    reader.gate.clear()
+    one.hear(0.8, wait=False)
+    reader.gate.set()
+    one.hear(0.1)
+    assert len(one.of('stopped')) == 1
+    one.close()
+    assert one.of('final')[0][2].text == 'drive to the kitchen.'
 
 
 def test_without_partials_only_the_end_is_recognised(ear):

@@ -24,6 +24,8 @@ NOISES = (10.0, 80.0)
 """Mean amplitudes of the background."""
 BLOCK = RATE // 100
 SETTLE_S, APART_S = 8.0, 4.0
+ALONE_S, TALK_S, PAUSE_S = 48.0, 2.4, 1.6
+"""At the end the robot is alone, and talks and pauses in turn."""
 KINDS = ('interruption', 'backchannel', 'cough', 'click')
 
 
@@ -48,8 +50,11 @@ class _Scene:
 
     def __init__(self, robot: np.ndarray, heard, echo_db: Optional[float], delay_s: float,
                  noise: float, rng: np.random.Generator):
-        count = int((SETTLE_S + APART_S * (len(heard) + 1)) * RATE)
+        alone = int((SETTLE_S + APART_S * (len(heard) + 1)) * RATE)
+        count = alone + int(ALONE_S * RATE)
         self.robot = np.resize(robot, count)
+        for start in range(alone, count, int((TALK_S + PAUSE_S) * RATE)):
+            self.robot[start:start + int(PAUSE_S * RATE)] = 0
         self.mic = rng.normal(0.0, noise, count)
         if echo_db is not None:
             ring = rng.normal(0.0, 0.1, RATE // 20) * np.exp(-np.arange(RATE // 20) / 300.0)
