@@ -1,2 +1,2 @@
 """A real-time voice agent for robots that does not take turns."""
-__version__ = '0.1.0'
+__version__ = '0.2.0'

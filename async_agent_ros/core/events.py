@@ -34,6 +34,15 @@ class Started(Event):
 
 
 @dataclass(frozen=True)
+class SettingsChanged(Event):
+    """Somebody has set parameters of the kernel while the session runs."""
+
+    PRIORITY: ClassVar[int] = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """As in Started."""
+
+
+@dataclass(frozen=True)
 class StorageChanged(Event):
     """The ledger can (again) or cannot be written to disk."""
 
@@ -253,10 +262,11 @@ class TimerFired(Event):
 
 TYPES: Dict[str, Type[Event]] = {
     cls.__name__: cls for cls in (
-        Started, StorageChanged, Stopping, InterruptRequested, CancelRequested, SpeechStarted,
-        SpeechStopped, TranscriptUpdated, UserText, FirstToken, TextGenerated, CallGenerated,
-        CallRemoved, OutputRejected, GenerationEnded, SpeechProgressed, ToolsAnnounced,
-        ToolServerLost, CallAccepted, CallProgressed, CallEnded, PeerChanged, TimerFired)}
+        Started, SettingsChanged, StorageChanged, Stopping, InterruptRequested,
+        CancelRequested, SpeechStarted, SpeechStopped, TranscriptUpdated, UserText,
+        FirstToken, TextGenerated, CallGenerated, CallRemoved, OutputRejected,
+        GenerationEnded, SpeechProgressed, ToolsAnnounced, ToolServerLost, CallAccepted,
+        CallProgressed, CallEnded, PeerChanged, TimerFired)}
 """Every event type by name; a test checks that none is missing."""
 
 

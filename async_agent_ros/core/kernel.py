@@ -74,6 +74,7 @@ def _always(handler: Handler) -> Mapping[State, Handler]:
 
 TABLE: Dict[Type[events.Event], Mapping[State, Handler]] = {
     events.Started: _always(session.on_started),
+    events.SettingsChanged: _always(session.on_settings_changed),
     events.StorageChanged: _always(session.on_storage_changed),
     events.Stopping: _always(session.on_stopping),
     events.InterruptRequested: _always(floor.on_interrupt_requested),

@@ -26,6 +26,12 @@ def on_started(s: KernelState, event) -> None:
     s.server_of.clear()
 
 
+def on_settings_changed(s: KernelState, event) -> None:
+    """Go on under other settings; what is assumed just now was assumed under the old ones."""
+    s.settings = Settings.from_json(event.settings)
+    s.assumption = None
+
+
 def on_stopping(s: KernelState, event) -> None:
     """End everything in good order."""
     s.running = False

@@ -23,7 +23,7 @@ from async_agent_ros.msg import ToolAnnouncement, Transcript, TurnMetrics
 from async_agent_ros.nodes import convert, journal, node_base, qos
 from async_agent_ros.nodes.converse_server import ConverseServer
 from async_agent_ros.nodes.generate_client import GenerateClient
-from async_agent_ros.nodes.kernel_parameters import declare_settings
+from async_agent_ros.nodes.kernel_parameters import declare_settings, follow_settings
 from async_agent_ros.nodes.node_base import declare, now_ns, to_ns, to_time
 from async_agent_ros.nodes.peers import liveliness_callbacks, ToolServers
 from async_agent_ros.nodes.timers import TimerQueue
@@ -87,6 +87,8 @@ class DialogManager(Node):
         self._diagnostics = node_base.Diagnostics(self, self._status)
         self.post(events.Started(self._now(), session=self._session,
                                  settings=self._settings.to_json()))
+        follow_settings(self, lambda settings: self.post(events.SettingsChanged(
+            self._now(), settings=settings.to_json())))
         # There is no executor yet that could take it.
         self._beginning = self.create_timer(0.0, self._begin)
 

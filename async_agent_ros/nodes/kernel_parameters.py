@@ -1,10 +1,13 @@
 """The kernel's settings as ROS parameters of dialog_manager, `kernel.<name>`."""
 from dataclasses import fields
 import time
+from typing import Callable
+
+from rcl_interfaces.msg import SetParametersResult
 
 from async_agent_ros.core.settings import Settings
 from async_agent_ros.core.words import Speculation
-from async_agent_ros.nodes.node_base import declare
+from async_agent_ros.nodes.node_base import after_setting, declare
 
 DESCRIPTIONS = {
     'system_text': 'First system message; empty: the persona of the prompt file.',
@@ -57,20 +60,47 @@ CHOICES = {'speculation': tuple(str(mode) for mode in Speculation)}
 TIME_RANGE_S = (0.05, 3600.0)
 
 
+READ_ONLY = ('system_text',)
+"""What stands at the beginning of the ledger cannot change later."""
+
+
 def declare_settings(node) -> Settings:
-    """Declare every setting as a read-only parameter and return the Settings."""
-    values = {}
+    """Declare every setting as a parameter and return the Settings."""
     for item in fields(Settings):
         default = item.default
         if item.name == 'utc_offset_s':
             default = time.localtime().tm_gmtoff    # the machine's, at the start of a session
         low, high = RANGES.get(item.name, TIME_RANGE_S if isinstance(default, float)
                                else (None, None))
-        value = declare(node, f'kernel.{item.name}',
-                        (list(default) or ['']) if isinstance(default, tuple) else default,
-                        DESCRIPTIONS[item.name], minimum=low, maximum=high,
-                        choices=CHOICES.get(item.name, ()), read_only=True)
-        # An empty list has no type in ROS: it is written as one empty text.
-        values[item.name] = (tuple(v for v in value if v) if isinstance(default, tuple)
-                             else value)
-    return Settings(**values)
+        declare(node, f'kernel.{item.name}',
+                (list(default) or ['']) if isinstance(default, tuple) else default,
+                DESCRIPTIONS[item.name], minimum=low, maximum=high,
+                choices=CHOICES.get(item.name, ()), read_only=item.name in READ_ONLY)
+    return read_settings(node)
+
+
+def read_settings(node) -> Settings:
+    """Return the settings as the parameters say now."""
+    values = {f.name: node.get_parameter(f'kernel.{f.name}').value for f in fields(Settings)}
+    # An empty list has no type in ROS: it is written as one empty text.
+    return Settings(**{k: tuple(v for v in value if v) if isinstance(value, (list, tuple))
+                       else value for k, value in values.items()})
+
+
+def follow_settings(node, changed: Callable[[Settings], None]) -> None:
+    """Call `changed(settings)` when parameters of the kernel are set at run time."""
+    def apply(parameters):
+        if any(p.name.startswith('kernel.') for p in parameters):
+            changed(read_settings(node))
+
+    def check(parameters):
+        for parameter in parameters:
+            known = CHOICES.get(parameter.name.removeprefix('kernel.'), ())
+            if known and parameter.value not in known:
+                return SetParametersResult(successful=False, reason=(
+                    f'{parameter.name} must be one of {", ".join(map(repr, known))}, not '
+                    f'{parameter.value!r}'))
+        return SetParametersResult(successful=True)
+
+    after_setting(node, apply)
+    node.add_on_set_parameters_callback(check)

@@ -33,6 +33,16 @@ def read_early(w, words=ASK):
     return w.step(events.CallEnded, call_id='s1', status='succeeded', result={'percent': 81})
 
 
+def test_speculation_can_be_switched_at_run_time():
+    w = World()
+    w.step(events.SettingsChanged, settings=Settings(
+        result_group_s=0.0, speculation='revise').to_json())
+    assert generates(w.hear(ASK))
+    w.hear('what is your battery lev', stable=12)
+    w.step(events.SettingsChanged, settings={})
+    assert not generates(w.hear('what is your battery level'))
+
+
 def test_off_means_off():
     w = World()
     assert not generates(w.hear(ASK)) and w.state.plan is None

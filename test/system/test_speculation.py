@@ -4,6 +4,8 @@ from async_agent_ros.msg import SpeechActivity, Transcript
 from async_agent_ros.nodes import qos
 from live_agent import LiveAgent
 import pytest
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 
 
 class Person:
@@ -40,10 +42,23 @@ def mode(request):
 
 @pytest.fixture
 def agent(tmp_path, mode):
-    more = {'dialog_manager': {'kernel.speculation': mode}}
-    with LiveAgent(tmp_path, more=more) as agent:
+    with LiveAgent(tmp_path) as agent:
         agent.wait_ready('get_battery')
+        reasons = [switch(agent, value) for value in ('clairvoyant', mode)]
+        assert 'revise' in reasons[0] and not reasons[1]
+        agent.wait('the change', lambda: any(
+            m.type == 'SettingsChanged' and mode in m.payload_json for m in agent.kernel_events))
         yield agent
+
+
+def switch(agent, value):
+    """Set the parameter while the agent runs; return why it was refused, '' if it was not."""
+    client = agent.node.create_client(SetParameters, 'dialog_manager/set_parameters')
+    agent.wait('the parameters of the manager', client.service_is_ready)
+    future = client.call_async(SetParameters.Request(parameters=[
+        Parameter('kernel.speculation', value=value).to_parameter_msg()]))
+    agent.wait('the answer of the manager', future.done)
+    return future.result().results[0].reason
 
 
 def test_a_read_is_done_before_the_words_are_final_and_a_drive_is_not(agent, mode):
