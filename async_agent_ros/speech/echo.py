@@ -167,6 +167,7 @@ class EchoPath:
         self._pending = np.zeros(0, np.int16)
         self._next: Optional[int] = None
         self._stamp_ns = 0
+        self._missed = 0
         self.active = False
         """The robot can be heard at the moment."""
         self.somebody = False
@@ -199,6 +200,9 @@ class EchoPath:
         if not count:
             return None
         reference = self._reference.window(self._steady(first_ns, count), count)
+        if self.eager is not None and self._reference.missed != self._missed:
+            self._missed = self._reference.missed
+            self.eager.disturbed()
         out = [self._frame(samples[at:at + FRAME], reference[at:at + FRAME])
                for at in range(0, count, FRAME)]
         return Block(np.concatenate(out), first, first_ns)

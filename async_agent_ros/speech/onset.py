@@ -93,6 +93,8 @@ class EagerOnset:
     """Frames of the last ones that must be so: a click is shorter."""
     _SETTLE = 150
     """Frames with an echo, until a canceller that has just found it takes all of it away."""
+    _DISTURBED = 40
+    """Rest after a gap in what is known of the robot's own voice: the echo comes later."""
     _CALM = 20
     """Frames without such a sound before the next one counts."""
     _REST_S, _LONGEST_S = 0.5, 30.0
@@ -137,6 +139,10 @@ class EagerOnset:
     def confirmed(self) -> None:
         """Take note that it was a voice."""
         self._rest_s = self._REST_S
+
+    def disturbed(self) -> None:
+        """Take note that the robot made a sound that is not known: its echo proves nothing."""
+        self._resting = max(self._resting, self._DISTURBED)
 
     def refuted(self) -> None:
         """Take note that no voice followed."""

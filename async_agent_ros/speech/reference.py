@@ -25,6 +25,9 @@ class Reference:
         self._loud_end = -10 * self._size
         self._resampler: Optional[Resampler] = None
         self._expected = -1
+        self._asked = 0
+        self.missed = 0
+        """Times that sound came too late, or was lost on the way: its echo is not known."""
 
     def add(self, samples: np.ndarray, *, rate: int, first_sample: int, stamp_ns: int) -> None:
         """Take int16 mono that becomes audible at `stamp_ns`; raises AudioError without soxr."""
@@ -35,6 +38,9 @@ class Reference:
             follows = (first_sample == self._expected and self._resampler is not None
                        and self._resampler.from_rate == rate
                        and abs(at - self._end) < JITTER_S * RATE)
+            # The first hundredth of a second may be late: nobody waits while the robot is silent.
+            lost = 0 <= self._expected < first_sample
+            self.missed += lost or self._asked - (self._end if follows else at) > RATE // 100
             self._expected = first_sample + len(samples)
             if not follows:
                 # The quick filter: nothing of a block may wait inside it for the next one.
@@ -62,6 +68,7 @@ class Reference:
         first = start_ns * RATE // NS_PER_S
         out = np.zeros(count, np.int16)
         with self._lock:
+            self._asked = first + count
             lo, hi = max(first, self._end - self._size), min(first + count, self._end)
             if lo < hi:
                 out[lo - first:hi - first] = self._ring[np.arange(lo, hi) % self._size]

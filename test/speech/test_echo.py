@@ -200,6 +200,33 @@ def test_the_microphone_waits_for_what_is_played_but_not_for_long():
     assert sum(len(b.samples) for b in rest) == 8 * 160
 
 
+def test_what_was_played_and_came_too_late_or_never_is_noticed():
+    reference = Reference()
+
+    def play(number, at=None):
+        reference.add(np.full(160, 900, np.int16), rate=RATE, first_sample=number * 160,
+                      stamp_ns=NS_PER_S + (number if at is None else at) * 10_000_000)
+
+    for number in range(3):
+        play(number)
+        reference.window(NS_PER_S + number * 10_000_000, 160)
+    assert reference.missed == 0
+    play(4)
+    assert reference.missed == 1, 'one was lost'
+    reference.window(NS_PER_S + 50_000_000, 480)
+    play(5)
+    assert reference.missed == 2, 'too late'
+    # After a silence it may begin a moment late.
+    reference.window(2 * NS_PER_S, 160)
+    play(6, at=100)
+    assert reference.missed == 2
+    eager = EagerOnset()
+    begins(eager, noisy((1, 20)))
+    eager.disturbed()
+    assert not begins(eager, noisy((0.3, 400)))
+    assert begins(eager, noisy((0.5, 20), (0.3, 400)))
+
+
 def test_the_reference_is_found_by_time():
     reference = Reference(keep_s=1.0)
     for number in range(200):
