@@ -310,6 +310,7 @@ class Trainer:
         tensors = safetensors.load_file(path)
         safetensors.save_file({k: v.half() for k, v in tensors.items()}, path,
                               metadata={'format': 'pt'})
+        path.chmod(0o644)    # it is made to be handed on
         config = json.loads((target / 'adapter_config.json').read_text())
         config['base_model_name_or_path'] = self.settings.model
         (target / 'adapter_config.json').write_text(json.dumps(config, indent=1,
