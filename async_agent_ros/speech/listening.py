@@ -18,6 +18,8 @@ from .sources import AudioSource
 from .vad import Change, Confirmed, Lull, Offset, Onset, SileroVad, SpeechDetector, VadSettings
 
 _RETRY_S = 2.0
+_LATE_S = 0.4
+"""Without a block for so long within an utterance, the stream has fallen silent."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,12 @@ class Listener:
     def _read(self, source: AudioSource, stop: threading.Event) -> None:
         detector = self._detector
         self._vad.reset()
-        last_s = time.monotonic()
+        last_s, silent = time.monotonic(), False
         while not stop.is_set():
-            block = source.read(0.1 if detector.speaking else 1.0)
-            now_s = time.monotonic()
+            # A busy machine delivers late: that is no silence of the person.
+            wait_s = 0.1 if silent else _LATE_S
+            block = source.read(wait_s if detector.speaking else 1.0)
+            now_s, silent = time.monotonic(), block is None
             if block is not None:
                 self.feed(block)
             elif detector.speaking:
