@@ -95,7 +95,7 @@ def on_call(s: KernelState, event) -> None:
         name=event.name, arguments=event.arguments))
     now = set(s.calls) | set(s.ended_calls)
     call_id = next(iter(now - before), call_id)
-    s.stream.ids[given] = call_id
+    s.stream.ids[given] = s.stream.ids[call_id] = call_id
     call = s.calls.get(call_id)
     if (call is not None and call.spec.effect is Effect.READ_ONLY and not call.built_in
             and s.plan is not None):

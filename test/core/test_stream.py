@@ -102,6 +102,16 @@ def test_edits_and_removals(w):
     assert retract.generation_id
 
 
+def test_a_call_that_was_edited_can_be_edited_by_its_new_id(w):
+    w.hear('get the red')
+    w.call('look', 'c1', place='red')
+    w.call('look', 'c1', place='blue')
+    new, = [c.call_id for c in w.state.calls.values() if c.arguments == {'place': 'blue'}]
+    out = w.call('look', new, place='green')
+    assert [e.call_id for e in of(out, effects.CancelCall)] == [new]
+    assert [c[2] for c in executed(out)] == [{'place': 'green'}]
+
+
 def test_the_result_of_a_removed_read_is_not_told(w):
     w.hear('look at the hall')
     w.call('look', 'c1', place='hall')
