@@ -109,6 +109,7 @@ def test_sounds_over_the_robot_are_noticed_and_it_is_not(monkeypatch):
     heard = [('interruption', people.say(((text, 0.0),), 0)) for text in scenes.INTERRUPTIONS[:2]]
     monkeypatch.setattr(onsets, 'sounds', lambda rng: heard)
     monkeypatch.setattr(onsets, 'NOISES', (10.0,))
+    monkeypatch.setattr(onsets, 'ALONE_S', 8.0)
     made = onsets.measure('voice', voice.VOICE, -20.0, 0.08, 1)
     late = {r['mode']: r for r in made if r['metric'] == 'detection_ms'}
     assert late['echo -20 dB, noise 10, eager']['p95'] < 100

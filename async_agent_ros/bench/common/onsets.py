@@ -125,7 +125,7 @@ def _rows(bench: str, mode: str, scene: _Scene, onsets: List[int]) -> List[rows.
     made = [rows.distribution(bench, 'detection_ms', kind, mode, 'ms', taken)
             for kind, taken in late.items() if taken]
     made += [rows.single(bench, 'noticed_percent', kind, mode, '%', count[kind],
-                         100.0 * len(late[kind]) / count[kind]) for kind in KINDS]
+                         100.0 * len(late[kind]) / count[kind]) for kind in KINDS if count[kind]]
     minutes = (len(scene.mic) / RATE - SETTLE_S) / 60.0
     made.append(rows.single(bench, 'own_voice_onsets_per_min', 'nobody speaks', mode, 'count',
                             len(scene.events), len(of_robot) / minutes))
