@@ -39,7 +39,7 @@ def begin(s: KernelState, answer: Answer) -> None:
     answer.stamps_ns = {'trigger': latest.stamp_ns, 'speech_end': latest.speech_end_ns,
                         'declared': latest.declared_ns, 'requested': s.now_ns}
     speculation.answered_by(s, answer)
-    if s.stream is not None and latest.trigger == 'speech':
+    if s.stream is not None and s.stream.final and latest.trigger == 'speech':
         s.stream.answer = answer.generation_id
     if latest.is_person and s.settings.filler_after_s > 0.0 and s.settings.filler_lines:
         s.set_timer('filler', s.settings.filler_after_s)
@@ -171,7 +171,7 @@ def on_generation_ended(s: KernelState, event) -> None:
             reject(s, answer, 'you wrote nothing: answer the person', '')
         calls.commit_pending(s, answer)
         if s.stream is not None and s.stream.answer == answer.generation_id:
-            speculation.keep(s)
+            s.stream = None
         speculation.passed_commit_point(s, answer)
         return
     calls.retract_pending(s, answer.generation_id, 'the generation failed')

@@ -5,7 +5,7 @@ On each stable extension of the partial transcript the model generates on the wo
 behind the same context; the calls that it writes revise the plan. When the final words are the
 assumed ones, the draft becomes the answer: nothing of it was said, and nothing but reads was done.
 """
-from typing import Dict, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from async_agent_ros.core import answers, calls, effects, events, phrases, speculation
 from async_agent_ros.core.ledger import DRAFT, Entry, MAIN
@@ -39,16 +39,9 @@ def on_partial(s: KernelState, assumption: Assumption) -> None:
 def start_if_due(s: KernelState) -> None:
     """Ask for a draft of what is assumed, when nothing else is to do and no cap forbids it."""
     wanted = s.assumption
-    if (wanted is None or not s.running or s.active is not None or s.cut or s.paused or s.segments
-            or s.held or s.retrying or s.deferred or not s.person_has_floor
-            or speculation.must_yield(s)):
-        return
-    if s.plan is None or s.plan.drafts >= s.settings.speculation_drafts:
-        s.assumption = None
-        return
-    if s.draft and _generating(s, s.draft) and not wanted.whole:
-        return    # a slow model would never finish one
-    if not wanted.whole and not speculation.its_time(s):
+    if wanted is None or (s.draft and _generating(s, s.draft) and not wanted.whole):
+        return    # if drafts were given up for every word, a slow model would never finish one
+    if not speculation.may_begin(s, wanted):
         return
     s.assumption = None
     drop(s, 'the words went on')
@@ -64,7 +57,7 @@ def _generate(s: KernelState, draft: Draft, assumed: Tuple[Entry, ...]) -> None:
     s.next_generation += 1
     s.answers[answer.generation_id] = answer
     draft.answers.append(answer.generation_id)
-    draft.planned = []
+    draft.planned[answer.generation_id] = []
     s.emit(effects.Generate(answer.generation_id, s.epoch, draft.context_seq, DRAFT, True,
                             assumed))
 
@@ -80,32 +73,22 @@ def _hypothesis(s: KernelState, draft: Draft) -> Tuple[Entry, ...]:
 
     put(Kind.USER, draft.assumption.text, name='speech')
     for generation_id in draft.answers:
-        outputs, ids, results = s.answers[generation_id].outputs, {}, []
-        for event in outputs:
+        planned, results = iter(draft.planned[generation_id]), []
+        for event in s.answers[generation_id].outputs:
             if isinstance(event, events.TextGenerated):
                 put(Kind.ASSISTANT, event.text.strip(), generation_id=generation_id)
             elif isinstance(event, events.CallGenerated):
-                planned = _planned(s, event, ids)
-                call_id = event.call_id or planned.call_id
+                early_id = next(planned)
+                call_id = event.call_id or early_id
                 put(Kind.CALL, {'arguments': event.arguments}, call_id=call_id, name=event.name,
                     generation_id=generation_id)
-                results.append((call_id, planned))
-        for call_id, planned in results:
-            result = s.ledger[s.result_seqs[planned.call_id]]
-            put(Kind.RESULT, result.content, call_id=call_id, name=planned.name,
-                status=str(Status.SUCCEEDED))
+                results.append((call_id, s.ledger[s.result_seqs[early_id]]))
+        for call_id, result in results:
+            put(Kind.RESULT, result.content, call_id=call_id, name=result.name,
+                status=result.status)
         put(Kind.END, {'finish_reason': 'stop'}, generation_id=generation_id,
             status=str(Status.SUCCEEDED))
     return tuple(entries)
-
-
-def _planned(s: KernelState, event, taken: Dict[str, bool]) -> Planned:
-    """Return the planned call of an output of a draft whose calls are all done."""
-    wanted = canonical_json(s.plan.with_plan_ids(event.arguments))
-    found = next(p for p in s.plan.calls.values() if p.alive and p.name == event.name
-                 and canonical_json(p.arguments) == wanted and p.call_id not in taken)
-    taken[found.call_id] = True
-    return found
 
 
 # -- what a draft writes --------------------------------------------------------------------------
@@ -113,10 +96,13 @@ def on_output(s: KernelState, answer: Answer, event) -> None:
     """Keep it; a call revises the plan, and its reads run at once."""
     answer.outputs.append(event)
     draft = s.draft
+    if s.plan is None:
+        drop(s, 'the plan was closed')
+        return
     if isinstance(event, events.CallGenerated):
         planned, dropped = s.plan.propose(speculation.fresh_id(s), event.name, event.arguments,
                                           event.call_id)
-        draft.planned.append(planned.call_id)
+        draft.planned[answer.generation_id].append(planned.call_id)
         _withdraw(s, dropped, 'edited')
     elif isinstance(event, events.CallRemoved):
         _withdraw(s, s.plan.remove(event.call_id), 'removed by the model')
@@ -153,11 +139,13 @@ def advance(s: KernelState) -> None:
     draft = s.draft
     if draft is None or draft.complete or s.plan is None or _generating(s, draft):
         return
-    planned = [s.plan.calls[i] for i in draft.planned]
-    if any(p.standing is Standing.RUNNING for p in planned):
+    latest = draft.planned[draft.answers[-1]]
+    if any(s.plan.calls[i].standing is Standing.RUNNING for i in latest):
         return
+    # One call that was edited or removed, and what stands in the prompt is not what will be asked.
+    planned = [s.plan.calls[i] for ids in draft.planned.values() for i in ids]
     done = all(p.standing is Standing.DONE and not p.failed for p in planned)
-    if planned and done and len(draft.answers) < MOST_STEPS:
+    if latest and done and len(draft.answers) < MOST_STEPS:
         if s.assumption is None and _fresh(s, draft) and s.active is None and not s.cut:
             _generate(s, draft, _hypothesis(s, draft))
         return

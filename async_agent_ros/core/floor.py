@@ -113,7 +113,8 @@ def on_transcript(s: KernelState, event) -> None:
             resume(s, 'backchannel' if text else 'no words')
         return
     stream.close(s)
-    take(s, Words(text, 'speech', s.now_ns, true_end_ns, declared_ns), 'barge-in')
+    take(s, Words(text, 'speech', s.now_ns, true_end_ns, declared_ns,
+                  utterance_id=event.utterance_id), 'barge-in')
 
 
 def assume(s: KernelState, event) -> None:
@@ -136,7 +137,7 @@ def forget(s: KernelState, utterance_id: str, reason: str) -> None:
     """End what was begun on words that are not going to be final."""
     if s.plan is not None and s.plan.utterance_id == utterance_id and not s.plan.generation_id:
         drafts.abandon(s, reason)
-        stream.abandon(s, reason)
+        stream.abandon(s, utterance_id, reason)
 
 
 def leaves_floor(s: KernelState) -> bool:
@@ -175,7 +176,8 @@ def accept_deferred(s: KernelState) -> None:
     while s.deferred and not s.cut and not stream.reacting(s):
         words = s.deferred.pop(0)
         s.retrying = False
-        streamed = s.stream is not None and words.source == 'speech'
+        streamed = (s.stream is not None and not s.stream.final
+                    and words.utterance_id == s.stream.utterance_id)
         entry = s.append(Kind.USER, words.text, name=words.source,
                          about_seq=s.stream.first_seq if streamed else -1)
         if streamed:

@@ -40,9 +40,9 @@ def on_timer(s: KernelState, event: events.TimerFired) -> None:
     elif kind == 'cut' and s.cut:
         answers.close_cut(s)
     elif kind == 'reaction':
-        stream.cut_off(s)
+        stream.on_reaction_timer(s, subject)
     elif kind == 'plan':
-        speculation.close_plan(s)
+        speculation.on_plan_timer(s, subject)
     elif kind == 'speculate':
         pass    # a draft had to wait its time: what is due is begun behind every event
     else:

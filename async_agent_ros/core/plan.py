@@ -190,6 +190,17 @@ class Plan:
                 return planned
         return None
 
+    def keep(self, now_ns: int) -> None:
+        """Note that the turn uses what was begun early and has not been withdrawn."""
+        for planned in self.early_calls:
+            if planned.standing in (Standing.RUNNING, Standing.DONE):
+                planned.standing, planned.used = Standing.COMMITTED, True
+                planned.lead_ns = now_ns - planned.began_ns
+
+    def retract(self, call_id: str) -> None:
+        """Note that the turn has no use for a call after all."""
+        self.calls[call_id].standing, self.calls[call_id].used = Standing.RETRACTED, False
+
     # -- the books --------------------------------------------------------------------------------
     @property
     def early_calls(self) -> List[Planned]:

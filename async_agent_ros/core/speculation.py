@@ -10,7 +10,7 @@ from typing import Any, Dict, Tuple
 from async_agent_ros.core import built_in, calls, operands
 from async_agent_ros.core.ledger import DRAFT, MAIN
 from async_agent_ros.core.plan import Plan, Planned, Standing
-from async_agent_ros.core.state import Answer, Call, KernelState, NS_PER_S
+from async_agent_ros.core.state import Answer, Assumption, Call, KernelState, NS_PER_S
 from async_agent_ros.core.tools import canonical_json, ToolSpec
 from async_agent_ros.core.words import Effect, Kind, Phase, Speculation, Status
 
@@ -21,6 +21,16 @@ def mode(s: KernelState) -> Speculation:
         return Speculation(s.settings.speculation)
     except ValueError:
         return Speculation.OFF
+
+
+def may_begin(s: KernelState, wanted: Assumption) -> bool:
+    """Tell whether a generation on assumed words may begin: nothing else is to do, no cap hit."""
+    if (not s.running or s.active is not None or s.cut or s.paused or s.segments or s.held
+            or s.retrying or s.deferred or not s.person_has_floor or must_yield(s)):
+        return False
+    if s.plan is None or s.plan.drafts >= s.settings.speculation_drafts:
+        return False
+    return wanted.whole or its_time(s)
 
 
 def must_yield(s: KernelState) -> bool:
@@ -67,11 +77,10 @@ def open_plan(s: KernelState, utterance_id: str) -> Plan:
 
 def fresh_id(s: KernelState) -> str:
     """Return the next unused id of an early call."""
-    number = 1
-    while (f's{number}' in s.calls or f's{number}' in s.ended_calls
-           or (s.plan and f's{number}' in s.plan.calls)):
-        number += 1
-    return f's{number}'
+    while f's{s.next_early}' in s.ended_calls or (
+            s.plan and f's{s.next_early}' in s.plan.calls):
+        s.next_early += 1
+    return f's{s.next_early}'
 
 
 def advance(s: KernelState) -> None:
@@ -157,7 +166,7 @@ def answered_by(s: KernelState, answer: Answer) -> None:
     if s.plan is not None and not s.plan.generation_id and any(
             w.trigger == 'speech' for w in answer.waiting):
         s.plan.generation_id = answer.generation_id
-        s.set_timer('plan', s.settings.speculation_keep_s)
+        s.set_timer(f'plan:{s.plan.utterance_id}', s.settings.speculation_keep_s)
 
 
 def passed_commit_point(s: KernelState, answer: Answer) -> None:
@@ -170,15 +179,6 @@ def passed_commit_point(s: KernelState, answer: Answer) -> None:
             withdraw(s, planned, 'the turn has no use for it')
 
 
-def keep(s: KernelState) -> None:
-    """Note the reads of a streamed utterance that the model has not withdrawn: they are used."""
-    s.stream = None
-    for planned in s.plan.early_calls if s.plan else ():
-        if planned.standing in (Standing.RUNNING, Standing.DONE):
-            planned.standing, planned.used = Standing.COMMITTED, True
-            planned.lead_ns = s.now_ns - planned.began_ns
-
-
 def counts(s: KernelState, answer: Answer) -> Dict[str, float]:
     """Return what speculation brought and cost to the turn that this generation answers."""
     if s.plan is None or s.plan.generation_id != answer.generation_id:
@@ -189,9 +189,9 @@ def counts(s: KernelState, answer: Answer) -> Dict[str, float]:
 def close_plan(s: KernelState) -> None:
     """End the plan of an utterance: what was not used is retracted, and the tools are judged."""
     plan, s.plan = s.plan, None
-    s.clear_timer('plan')
     if plan is None:
         return
+    s.clear_timer(f'plan:{plan.utterance_id}')
     if plan.generation_id in s.answers:
         s.answers[plan.generation_id].counts.update(plan.counts(s.now_ns))
     for planned in plan.early_calls:
@@ -202,6 +202,12 @@ def close_plan(s: KernelState) -> None:
         if spec is not None and spec.effect is Effect.READ_ONLY and (
                 planned.early or spec.name in s.guessed_badly):
             _judge(s, spec.name, planned.used)
+
+
+def on_plan_timer(s: KernelState, utterance_id: str) -> None:
+    """Close the plan: what was read early is too old to be used."""
+    if s.plan is not None and s.plan.utterance_id == utterance_id:
+        close_plan(s)
 
 
 def _judge(s: KernelState, name: str, right: bool) -> None:

@@ -192,8 +192,8 @@ class Draft:
     context_seq: int
     answers: List[int] = field(default_factory=list)
     """Its generations; the later ones go on with the results of early calls."""
-    planned: List[str] = field(default_factory=list)
-    """Calls that the latest generation wrote."""
+    planned: Dict[int, List[str]] = field(default_factory=dict)
+    """By generation: which planned call each call is that it wrote, in order."""
     complete: bool = False
     """There is nothing more to do before the words are final."""
     prepared: bool = False
@@ -211,6 +211,8 @@ class Stream:
     generations: Set[int] = field(default_factory=set)
     ids: Dict[str, str] = field(default_factory=dict)
     """What the model calls its calls in this utterance -> call id."""
+    final: bool = False
+    """The words are final: what they led to is work like any other."""
     answer: int = 0
     """The generation that answers the final words, 0 before."""
 
@@ -234,6 +236,7 @@ class Words:
     stamp_ns: int
     speech_end_ns: int = 0
     declared_ns: int = 0
+    utterance_id: str = ''
     request_id: str = ''
 
 
@@ -312,6 +315,7 @@ class KernelState:
     """When the latest draft began."""
     plan: Optional[Plan] = None
     """Of the latest utterance."""
+    next_early: int = 1
     dropped: Dict[int, Plan] = field(default_factory=dict)
     """Drafts that were aborted and whose token count is still to come."""
     stream: Optional[Stream] = None

@@ -10,7 +10,6 @@ from typing import Optional
 
 from async_agent_ros.core import answers, calls, effects, events, phrases, speculation
 from async_agent_ros.core.ledger import MAIN
-from async_agent_ros.core.plan import Standing
 from async_agent_ros.core.state import Answer, Assumption, Call, KernelState, Stream
 from async_agent_ros.core.tools import canonical_json
 from async_agent_ros.core.words import Effect, Error, Kind, Status
@@ -20,21 +19,17 @@ def on_partial(s: KernelState, assumption: Assumption) -> None:
     """Have the model hear the words so far."""
     speculation.open_plan(s, assumption.utterance_id)
     if s.stream is not None and s.stream.utterance_id != assumption.utterance_id:
-        abandon(s, 'the person said something else')
+        abandon(s, s.stream.utterance_id, 'the person said something else')
     s.assumption = assumption
 
 
 def start_if_due(s: KernelState) -> None:
     """Write the new words and ask for a reaction, when nothing else is to do."""
     wanted = s.assumption
-    if (wanted is None or not s.running or s.active is not None or s.cut or s.paused or s.segments
-            or s.held or s.retrying or s.deferred or not s.person_has_floor or s.plan is None
-            or speculation.must_yield(s)):
+    if wanted is None or not speculation.may_begin(s, wanted):
         return
-    if s.plan.drafts >= s.settings.speculation_drafts:
-        return
-    if not wanted.whole and not speculation.its_time(s):
-        return
+    if s.stream is not None and s.stream.utterance_id != wanted.utterance_id:
+        return    # what was said before is being answered
     s.assumption = None
     known = s.stream.sent if s.stream else ''
     new = wanted.text[len(known):] if wanted.text.startswith(known) else wanted.text
@@ -89,12 +84,11 @@ def on_call(s: KernelState, event) -> None:
         call_id = event.call_id
     elif event.call_id and s.stream.ids[given] in s.ended_calls:
         withdraw_result(s, s.stream.ids[given], 'edited', event.generation_id)
-    before = set(s.calls) | set(s.ended_calls)
+    seq = s.ledger.next_seq
     calls.on_call_generated(s, events.CallGenerated(
         event.stamp_ns, generation_id=event.generation_id, epoch=event.epoch, call_id=call_id,
         name=event.name, arguments=event.arguments))
-    now = set(s.calls) | set(s.ended_calls)
-    call_id = next(iter(now - before), call_id)
+    call_id = next(e.call_id for e in s.ledger[seq:] if e.kind == Kind.CALL)
     s.stream.ids[given] = s.stream.ids[call_id] = call_id
     call = s.calls.get(call_id)
     if (call is not None and call.spec.effect is Effect.READ_ONLY and not call.built_in
@@ -136,13 +130,13 @@ def retract(s: KernelState, call_id: str) -> None:
     """Take a call out of the plan; what it found is told to nobody."""
     s.waiting = [w for w in s.waiting if s.ledger[w.seq].call_id != call_id]
     if s.plan is not None and call_id in s.plan.calls:
-        s.plan.calls[call_id].standing = Standing.RETRACTED
+        s.plan.retract(call_id)
 
 
 def end(s: KernelState, answer: Answer, event) -> None:
     """End a reaction to partial words: nothing is committed by it."""
     s.active = None
-    s.clear_timer('reaction')
+    s.clear_timer(f'reaction:{answer.generation_id}')
     s.stream.seen = event.error_code == Error.NONE and event.finish_reason == 'stop'
     if event.error_code != Error.NONE and s.plan is not None:
         s.plan.drafts = s.settings.speculation_drafts    # no more of that for this utterance
@@ -162,11 +156,17 @@ def close(s: KernelState) -> None:
     """No more words will come: what is being written may be finished, if it does not take long."""
     s.assumption = None
     if reacting(s):
-        s.set_timer('reaction', s.settings.speculation_finish_s)
+        s.set_timer(f'reaction:{s.active}', s.settings.speculation_finish_s)
+
+
+def on_reaction_timer(s: KernelState, generation_id: str) -> None:
+    """End a reaction that has had its time."""
+    if str(s.active) == generation_id:
+        cut_off(s)
 
 
 def cut_off(s: KernelState) -> None:
-    """End a reaction to partial words that takes too long, or that nobody needs."""
+    """End the reaction to partial words that is being written, if one is."""
     if not reacting(s):
         return
     answer = s.answers[s.active]
@@ -184,20 +184,21 @@ def on_final(s: KernelState, text: str) -> None:
 
     Otherwise that is the end of the generation which answers them.
     """
-    if s.stream is None:
-        return
-    seen = s.stream.seen and phrases.words(text) == phrases.words(s.stream.sent)
-    if seen and s.plan is not None and s.plan.utterance_id == s.stream.utterance_id:
+    s.stream.final = True
+    if s.plan is not None and s.plan.utterance_id == s.stream.utterance_id:
+        s.plan.keep(s.now_ns)
+    if s.stream.seen and phrases.words(text) == phrases.words(s.stream.sent):
         calls.commit_proposed(s, s.stream.generations, ask=False)
 
 
-def abandon(s: KernelState, reason: str) -> None:
-    """Nothing comes of the words: withdraw what they led to."""
+def abandon(s: KernelState, utterance_id: str, reason: str) -> None:
+    """Nothing comes of the words: withdraw what they led to, unless they were final."""
+    stream = s.stream
+    if stream is None or stream.utterance_id != utterance_id or stream.final:
+        return
     s.assumption = None
     cut_off(s)
-    stream, s.stream = s.stream, None
-    if stream is None:
-        return
+    s.stream = None
     for call in list(s.calls.values()):
         if call.generation_id in stream.generations and call.call_id in s.calls:
             calls.cancel(s, call, reason)

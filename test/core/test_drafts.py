@@ -219,6 +219,44 @@ def test_operands_run_as_they_arrive():
         {'place': 'hall'}, {'sees': 'a cup'}]
 
 
+def test_a_call_that_is_written_twice_under_one_id_is_one():
+    w = world()
+    w.hear(ASK)
+    w.draft(CALL, name='get_battery', call_id='c1')
+    assert not executed(w.draft(CALL, name='get_battery', call_id='c1'))
+    w.draft(END)
+    out = w.step(events.CallEnded, call_id='s1', status='succeeded', result={'percent': 81})
+    assert len(generates(out)) == 1
+    assert 'percent' in generates(out)[0].assumed[-2].content
+
+
+def test_a_later_step_that_edits_an_earlier_call_is_the_last():
+    w = world()
+    w.hear('look at the hall')
+    w.draft(CALL, name='look', call_id='c1', arguments={'place': 'hall'})
+    w.draft(END)
+    w.step(events.CallEnded, call_id='s1', status='succeeded', result={})
+    w.draft(CALL, name='look', call_id='c1', arguments={'place': 'kitchen'})
+    w.draft(END)
+    out = w.step(events.CallEnded, call_id='s2', status='succeeded', result={})
+    assert not generates(out)
+    assert len(generates(w.fall_silent('look at the hall and the kitchen'))) == 1
+
+
+def test_a_timer_of_an_earlier_plan_closes_no_later_one():
+    w = world()
+    w.hear(ASK, utterance_id='u1')
+    w.draft(TEXT, text='It is full. ')
+    w.draft(END)
+    w.fall_silent(ASK, utterance_id='u1')
+    w.play_all()
+    w.hear('where are you', utterance_id='u2')
+    w.step(events.TimerFired, timer_id='plan:u1')    # it was on its way when it was cleared
+    assert w.state.plan.utterance_id == 'u2'
+    w.draft(CALL, name='get_battery')
+    assert w.state.calls
+
+
 def test_case_and_punctuation_change_nothing():
     w = world()
     assert generates(w.hear('what is your'))
@@ -315,7 +353,7 @@ def test_a_tool_that_guesses_badly_is_not_executed_early_until_it_guesses_better
             w.step(events.CallEnded, call_id=call_id, status='succeeded', result={})
             w.answer('Well. ')
         w.play_all()
-        w.step(events.TimerFired, after_ms=10000, timer_id='plan')
+        w.step(events.TimerFired, after_ms=10000, timer_id=f'plan:u{number}')
         return bool(ran)
 
     assert all(turn(n, 'something else', False) for n in range(3))

@@ -143,7 +143,9 @@ def test_a_reaction_that_takes_too_long_is_cut_off(w):
     w.hear('go to the hall')
     w.call('navigate_to', 'c1', place='hall')
     w.fall_silent('go to the hall')
-    out = w.step(events.TimerFired, after_ms=1000, timer_id='reaction')
+    timer_id = f'reaction:{w.state.active}'
+    assert not w.step(events.TimerFired, timer_id='reaction:99')
+    out = w.step(events.TimerFired, after_ms=1000, timer_id=timer_id)
     assert of(out, effects.AbortGeneration) and len(generates(out)) == 1
     assert not executed(out) and w.state.calls['c1'].phase == 'pending'
     assert executed(w.finish()) == [('c1', 'navigate_to', {'place': 'hall'})]
@@ -170,6 +172,23 @@ def test_an_interrupted_answer_takes_what_was_planned_with_it(w):
     out = w.say('no wait')
     assert not executed(out) and not w.state.calls
     assert not executed(w.answer('I wait. '))
+
+
+@pytest.mark.parametrize('next_words', ['and what is', '', 'mm-hm'])
+def test_what_was_committed_is_not_taken_back_by_what_is_said_next(w, next_words):
+    w.hear('go to the hall')
+    w.call('navigate_to', 'c1', place='hall')
+    w.finish()
+    assert executed(w.fall_silent('go to the hall'))
+    w.step(events.CallAccepted, call_id='c1')
+    out = w.hear(next_words or 'hm', utterance_id='u2')    # the answer is still being generated
+    out += w.fall_silent(next_words, utterance_id='u2')
+    assert not of(out, effects.CancelCall) and w.state.calls['c1'].executing
+    w.stop_sink()
+    for _ in range(2):
+        w.answer('I go. ')
+        w.play_all()
+    assert w.state.stream is None and w.state.calls['c1'].executing
 
 
 def test_noise_takes_everything_back(w):
