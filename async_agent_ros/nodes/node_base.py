@@ -106,7 +106,9 @@ class Diagnostics:
         self._node = node
         self._status = status
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self._timer = node.create_timer(period_s, self.publish)
+        # A sign of life is due in real time, also while simulated time stands.
+        self._timer = node.create_timer(period_s, self.publish,
+                                        clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def publish(self) -> None:
         """Publish now; a status function that raises is itself reported as an error."""

@@ -229,6 +229,20 @@ def test_the_tools_as_the_agent_sees_them(robot):
     assert 'garage' in specs['navigate_to'].arguments_schema['properties']['place']['enum']
 
 
+def test_simulated_time_that_is_told_late_moves_nothing():
+    clock = JumpingClock()
+    clock.time_s = 0.0
+    simulation = Simulation(World(load_map(MAP_FILE)), clock)
+    with simulation.world() as world:
+        motion = world.drive('kitchen')
+    clock.time_s = 5000.0
+    with simulation.world() as world:
+        assert world.moving and motion.driven_m == 0.0
+    clock.time_s = 5001.0
+    with simulation.world():
+        assert motion.driven_m == pytest.approx(0.8)
+
+
 def test_fetching_a_cup(robot):
     before_s = robot.clock.time_s
     arrival = robot('navigate_to', place='kitchen')

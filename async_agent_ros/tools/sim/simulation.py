@@ -18,6 +18,7 @@ class Simulation:
         self._world = world
         self._clock = clock
         self._start_s = None
+        self._seen_s = None
         self._lock = threading.RLock()
 
     @contextlib.contextmanager
@@ -25,9 +26,11 @@ class Simulation:
         """Hold the world, advanced to now. Short: nothing else sees it meanwhile."""
         with self._lock:
             now_s = self._clock.now_s()
-            if self._start_s is None or now_s < self._start_s:
-                # The first look, or simulated time that began again: go on from here.
+            if self._start_s is None or now_s < self._start_s or self._seen_s == 0.0:
+                # The first look, or simulated time that began (0 until the first /clock), or
+                # began again: go on from here.
                 self._start_s = now_s - self._world.now_s / self.time_scale
+            self._seen_s = now_s
             self._world.advance((now_s - self._start_s) * self.time_scale)
             yield self._world
 
