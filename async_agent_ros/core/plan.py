@@ -47,6 +47,8 @@ class Planned:
     failed: bool = False
     used: bool = False
     """The turn made an equal call: the guess was right, whether or not it ran early."""
+    claimed: bool = False
+    """An equal call of the turn has its result."""
     lead_ns: int = 0
     """Time from its start to the moment at which the turn used it."""
 
@@ -179,23 +181,26 @@ class Plan:
         wanted = canonical_json(arguments)
         for planned in self.calls.values():
             values = planned.values if planned.early else planned.arguments
-            if (not planned.alive or planned.used or planned.name != name
+            if (not planned.alive or planned.claimed or planned.name != name
                     or canonical_json(values) != wanted):
                 continue
-            planned.used = True
-            if planned.standing is Standing.RUNNING or (
-                    planned.standing is Standing.DONE and not planned.failed):
-                planned.standing = Standing.COMMITTED
-                planned.lead_ns = now_ns - planned.began_ns
+            planned.claimed = True
+            if planned.early and not planned.failed:
+                self._use(planned, now_ns)
                 return planned
+            planned.used = True
         return None
 
     def keep(self, now_ns: int) -> None:
         """Note that the turn uses what was begun early and has not been withdrawn."""
         for planned in self.early_calls:
             if planned.standing in (Standing.RUNNING, Standing.DONE):
-                planned.standing, planned.used = Standing.COMMITTED, True
-                planned.lead_ns = now_ns - planned.began_ns
+                self._use(planned, now_ns)
+
+    @staticmethod
+    def _use(planned: Planned, now_ns: int) -> None:
+        planned.standing, planned.used = Standing.COMMITTED, True
+        planned.lead_ns = planned.lead_ns or now_ns - planned.began_ns
 
     def retract(self, call_id: str) -> None:
         """Note that the turn has no use for a call after all."""

@@ -81,6 +81,18 @@ def test_a_call_that_is_written_once_more_is_the_same_call(w):
     assert len(w.state.calls) == 1
 
 
+def test_a_read_that_is_written_once_more_has_its_result(w):
+    w.hear('look at the hall')
+    w.call('look', 'c1', place='hall')
+    w.finish()
+    w.step(events.CallEnded, call_id='c1', status='succeeded', result={'sees': 'a cup'})
+    w.fall_silent('look at the hall please')
+    assert not executed(w.call('look', place='hall'))
+    assert w.ledger[-1].data['taken_from'] == 'c1'
+    # once: the person may want to have another look
+    assert executed(w.call('look', place='hall'))
+
+
 def test_edits_and_removals(w):
     w.hear('get the red')
     w.call('look', 'c1', place='red')
