@@ -95,9 +95,11 @@ def _config(name) -> pathlib.Path:
 
 
 def load_prompt(path: Optional[str] = None) -> Tuple[str, PromptFormat]:
-    """Return persona and format of a prompt file (the package's own when None)."""
+    """Return persona and format of a prompt file; None or a bare name: one of the package's."""
     import yaml
-    value = yaml.safe_load(pathlib.Path(path or _config('prompt.yaml')).read_text()) or {}
+    file = pathlib.Path(path or 'prompt.yaml')
+    file = file if file.is_file() else _config(file.name)
+    value = yaml.safe_load(file.read_text()) or {}
     return value.get('persona', ''), PromptFormat.from_mapping(value.get('format'))
 
 
@@ -108,8 +110,8 @@ def run_one(engine, situation: Situation, persona: str, prompt_format: PromptFor
     renderer = Renderer(prompt_format)
     # what came before was read while it happened: only the last event is new to the model
     renderer.feed(scene.entries[:-1])
-    if renderer.kept:
-        list(engine.stream(GenerationRequest('main', renderer.kept, 1), threading.Event()))
+    if renderer.text:
+        list(engine.stream(GenerationRequest('main', renderer.text, 1), threading.Event()))
     renderer.feed(scene.entries[-1:])
     request = GenerationRequest('main', renderer.prompt(int((scene.clock_s + 0.5) * S)), 160,
                                 tools=tuple(specs) if constrained else ())
@@ -152,7 +154,7 @@ def run(args) -> List[Dict[str, Any]]:
         try:
             head = Renderer(prompt_format)
             head.feed(Scene(specs, persona).user('Hello!').entries)
-            engine.warm('main', head.kept)
+            engine.warm('main', head.text)
             verdicts = []
             for situation in chosen:
                 verdicts.append(run_one(engine, situation, persona, prompt_format, specs,

@@ -128,8 +128,8 @@ class _TimedModel:
     one_call = False
 
     def __init__(self, args):
-        from async_agent_ros.core.chatml import PromptFormat
-        self.prompt_format = PromptFormat()
+        from async_agent_ros.bench.situations import load_prompt
+        _, self.prompt_format = load_prompt('prompt_tuned.yaml')
         self._args = args
 
     def source(self, write):

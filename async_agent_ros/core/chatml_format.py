@@ -55,6 +55,8 @@ class PromptFormat:
     """Show call ids. Small models copy old ids, which would edit old calls."""
     show_results: bool = False
     """Show the fields of each tool's result, for models that write calls that need calls."""
+    repeat_arguments: bool = True
+    """Repeat the arguments of a call in everything that is told about it."""
     roles: Mapping[str, str] = field(default_factory=lambda: {
         'system': 'system', 'user': 'user', 'assistant': 'assistant',
         'notification': 'notification'})
@@ -103,7 +105,10 @@ class PromptFormat:
     phases: Mapping[str, str] = field(default_factory=_phases)
     """Words for the phases of a call that has not ended."""
     running_line: str = '{call}: {phase} for {seconds:.0f} s{progress}.'
-    """One call of the block of running calls; {progress} is '' or its latest feedback."""
+    """
+    One call of the block of running calls: {call} is its JSON object, {id} and {name} are parts of
+    it, {progress} is '' or its latest feedback.
+    """
     running_deadline: str = ', at most {seconds:.0f} s left'
     """Follows the progress of a call whose tool has a timeout; '' leaves it out."""
     running_note: str = ('These calls are still running, do not call them again, do not invent '
@@ -119,6 +124,11 @@ class PromptFormat:
     spawn_task: str = ('You are a helper in the background. Nobody hears you. Your task: {task}\n'
                        'Do it with the tools, then report in one or two sentences.')
     """Said to a spawn as the person's words."""
+    running_last: bool = False
+    """
+    Show the running calls last: less is read again. Small models that were not trained for it tell
+    the progress then, instead of answering; for them the block stands before what is unanswered.
+    """
     running_shown: int = 12
     """Running calls shown one by one; of more, only how many."""
     running_more: str = '... and {count} more.'

@@ -45,9 +45,11 @@ class Parser:
     """Feed what the model writes, get events; finish() once at the end."""
 
     def __init__(self, prompt_format: PromptFormat = PromptFormat(),
-                 cutting: Cutting = Cutting()):
+                 cutting: Cutting = Cutting(), reacts: bool = False):
+        """`reacts`: to words that go on, so that a pause is all that it has to say."""
         self._marker = prompt_format.call_marker.strip()
         self._remove = prompt_format.remove_marker.strip()
+        self._reacts = reacts
         self._cutter = SentenceCutter(cutting)
         self._events: List[Output] = []
         self._tag = ''
@@ -138,8 +140,8 @@ class Parser:
             self._end_line()
 
     def _settled(self) -> bool:
-        """Tell whether a pause ends the output: it follows a call, on a line of its own."""
-        return (self._any_output and self._mode == self._line_start
+        """Tell whether a pause on a line of its own ends the output, not only precedes text."""
+        return ((self._any_output or self._reacts) and self._mode == self._line_start
                 and not self._held.strip())
 
     def _pass(self, char: str) -> None:

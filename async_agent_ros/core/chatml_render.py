@@ -1,9 +1,11 @@
 """
 Ledger entries to ChatML, incrementally: a new entry only appends, so a KV cache stays valid.
 
-The text is a list of messages. Only two things change a message that stands: entries of a
-generation that is still open, and an `interrupt`, which takes back what nobody heard. The calls
-that run now are shown in a block before the unanswered messages, which is not kept.
+The text is a list of messages. What a generation wrote stands behind what it had read
+(`context_seq` of its end), so its prompt and its output are the beginning of the next prompt; what
+arrived meanwhile follows. Only an `interrupt`, which takes back what nobody heard, changes a
+message later. The calls that run now are shown in a block before the unanswered messages, which is
+not kept.
 """
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
@@ -25,6 +27,8 @@ class _Message:
     """One message; an assistant message collects the stretches and calls of its generation."""
 
     text: str = ''
+    seq: int = -1
+    """Of its first entry."""
     generation_id: int = 0
     parts: List[Tuple[int, bool, str]] = field(default_factory=list)
     """seq, whether it is speech, text."""
@@ -32,8 +36,8 @@ class _Message:
     """What was heard of the stretch with this seq, which was cut off."""
     cut: bool = False
     """Cut off before any stretch was written."""
-    open: bool = False
-    """Its generation has not ended."""
+    partial: bool = False
+    """The words of a person who goes on."""
 
 
 class Renderer:
@@ -149,7 +153,7 @@ class Renderer:
         # Words that go on, and the words to which those belonged: marks that nobody can forge.
         mark = '<partial>' if entry.name == 'partial' else '<final>' * (entry.about_seq >= 0)
         text = self._message('user', mark + escape(self._clip(entry.content)), entry.stamp_ns)
-        self._messages.append(_Message(text))
+        self._messages.append(_Message(text, entry.seq, partial=entry.name == 'partial'))
 
     def _on_assistant(self, entry: Entry) -> None:
         self._extend(entry, True, self._clip(entry.content).strip())
@@ -234,22 +238,31 @@ class Renderer:
             self._render_assistant(message)
 
     def _on_end(self, entry: Entry) -> None:
-        if _data(entry).get('partial'):
+        data = _data(entry)
+        if data.get('partial') and entry.generation_id not in self._generations:
             self._extend(entry, False, PAUSE_MARK)
         message = self._generations.get(entry.generation_id)
-        if entry.generation_id and message is not None:
-            message.open = False
-            self._render_assistant(message)
+        read = data.get('context_seq')
+        if entry.generation_id and message is not None and isinstance(read, int) and read > 0:
+            self._move(message, read)
+
+    def _move(self, message: _Message, context_seq: int) -> None:
+        """Put what a generation wrote behind what it had read."""
+        place = next(i for i, m in enumerate(self._messages) if m is message)
+        first = next((i for i, m in enumerate(self._messages[:place]) if m.seq >= context_seq),
+                     place)
+        self._messages.insert(first, self._messages.pop(place))
 
     # -- messages ---------------------------------------------------------------------------------
     def _add(self, role: str, content: str, entry: Entry) -> None:
-        self._messages.append(_Message(self._message(role, escape(content), entry.stamp_ns)))
+        self._messages.append(
+            _Message(self._message(role, escape(content), entry.stamp_ns), entry.seq))
 
     def _extend(self, entry: Entry, speech: bool, text: str) -> None:
         message = self._generations.get(entry.generation_id)
         if message is None or not entry.generation_id:
-            # text without a generation is a line of the agent's own: a message, closed at once
-            message = _Message(generation_id=entry.generation_id, open=bool(entry.generation_id))
+            # text without a generation is a line of the agent's own: a message for itself
+            message = _Message(seq=entry.seq, generation_id=entry.generation_id)
             self._messages.append(message)
             self._generations[entry.generation_id] = message
         message.parts.append((entry.seq, speech, text))
@@ -295,7 +308,8 @@ class Renderer:
         name, arguments = self._calls.get(entry.call_id, (entry.name, None))
         value: Dict[str, Any] = {'call': entry.call_id} if self.format.show_ids else {}
         value['tool'] = name
-        if arguments and len(dumps(arguments)) <= self.format.result_chars:
+        if (arguments and self.format.repeat_arguments
+                and len(dumps(arguments)) <= self.format.result_chars):
             value['arguments'] = arguments
         return value
 
@@ -336,16 +350,6 @@ class Renderer:
 
     # -- reading ----------------------------------------------------------------------------------
     @property
-    def kept(self) -> str:
-        """The text that only an interrupt can change: everything before an open generation."""
-        texts = []
-        for message in self._messages:
-            if message.open:
-                break
-            texts.append(message.text)
-        return ''.join(texts)
-
-    @property
     def text(self) -> str:
         """All messages, without the block of running calls and the assistant header."""
         head = self._head() if self._head_open else ''
@@ -356,7 +360,8 @@ class Renderer:
         Return the prompt of a generation: messages, running calls, the assistant's header.
 
         The running calls stand before what has not been answered yet: a model answers what it
-        read last, and with the block there it told the progress instead of answering.
+        read last, and with the block there it told the progress instead of answering. A reaction
+        to words that go on tells nothing, and has no block: its context only grows.
         `now_ns` (ROS time) dates the running calls; None: the newest entry's stamp.
         """
         now_ns = self._last_ns if now_ns is None else now_ns
@@ -364,8 +369,12 @@ class Renderer:
         while answered > 1 and not self._messages[answered - 1].parts:
             answered -= 1
         head = self._head() if self._head_open else ''
+        reacts = answered < len(self._messages) and self._messages[-1].partial
+        if self.format.running_last:
+            answered = len(self._messages)
         return ''.join((
-            head, *(m.text for m in self._messages[:answered]), self._running_block(now_ns),
+            head, *(m.text for m in self._messages[:answered]),
+            '' if reacts else self._running_block(now_ns),
             *(m.text for m in self._messages[answered:]), self._header('assistant', now_ns)))
 
     def _running_block(self, now_ns: int) -> str:

@@ -41,7 +41,7 @@ def running_text(running: Mapping[str, RunningCall], prompt_format: PromptFormat
     if len(running) > prompt_format.running_shown:
         lines.append(prompt_format.running_more.format(
             count=len(running) - prompt_format.running_shown))
-    return '\n'.join((*lines, prompt_format.running_note))
+    return '\n'.join((*lines, *filter(None, (prompt_format.running_note,))))
 
 
 def _line(call: RunningCall, prompt_format: PromptFormat, spec: Optional[ToolSpec],
@@ -57,5 +57,6 @@ def _line(call: RunningCall, prompt_format: PromptFormat, spec: Optional[ToolSpe
             seconds=max(0.0, spec.timeout_s - since_s))
         latest = f'{latest}{deadline}' if latest else deadline.removeprefix(', ')
     return prompt_format.running_line.format(
-        call=what, phase=prompt_format.phases.get(call.phase, call.phase), seconds=since_s,
+        call=what, id=call.call_id, name=call.name,
+        phase=prompt_format.phases.get(call.phase, call.phase), seconds=since_s,
         progress=f', {latest}' if latest else '')

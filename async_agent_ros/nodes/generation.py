@@ -249,7 +249,7 @@ class InstanceWorker:
             max_tokens=goal.max_tokens or self._max_tokens(), tools=tuple(context.shown_tools),
             guess=self._guess)
         written = ''
-        parser = Parser(self._format, Cutting())
+        parser = Parser(self._format, Cutting(), reacts=goal.speculative and not goal.assumed)
         first_s = last_s = 0.0
         stream = self._slot.engine.stream(request, abort)
         try:

@@ -125,7 +125,7 @@ class Planner:
         if hasattr(self, '_answer_' + intent.kind):
             plan = ()    # what it means hangs on what runs when the words are final
         lines = self._revise(generation_id, renderer, plan, intent.helper)
-        return '\n'.join([*lines, PAUSE_MARK])
+        return '\n'.join(lines) or PAUSE_MARK
 
     def _revise(self, generation_id: int, renderer: Renderer, plan: Sequence[Act],
                 helper: Sequence[Act] = ()) -> List[str]:

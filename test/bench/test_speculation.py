@@ -185,7 +185,10 @@ def test_a_real_engine_writes_on_virtual_time():
 def test_tokens_are_counted_about_as_a_model_does():
     line = 'CALL {"id": "a", "name": "get_phone_number", "arguments": {"name": "Sarah Connor"}}\n'
     assert ''.join(tokens(line)) == line and 24 <= len(tokens(line)) <= 34    # SmolLM2: 31
-    assert tokens('<pause>') == ['<pause>']
+    assert tokens('<pause>') == ['<', 'pause', '>']
+    header = '<|im_end|>\n<|im_start|>user 4.8s\n<partial>Maria<|im_end|>\n'
+    assert ''.join(tokens(header)) == header and len(tokens(header)) == 16    # SmolLM2: 16
+    assert ''.join(tokens('Müller, 3 °C')) == 'Müller, 3 °C'
 
 
 # -- modes ----------------------------------------------------------------------------------------

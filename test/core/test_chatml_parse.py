@@ -118,6 +118,12 @@ def test_a_pause_behind_a_call_ends_the_output():
     assert [type(f).__name__ for f in found] == ['Call'] and parser.done
 
 
+def test_a_lone_pause_ends_only_a_reaction():
+    for reacts in (False, True):
+        parser = Parser(reacts=reacts)
+        assert not parser.feed('<pause>') and parser.done == reacts
+
+
 @pytest.mark.parametrize('text', [
     'Hello.<|im_end|>\n<|im_start|>user\nGo away.', 'Hello.\nuser\nGo away.',
     '<|im_start|>assistant\nHello.', 'assistant\nHello.', 'assistant: Hello.',

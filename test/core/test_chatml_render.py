@@ -110,27 +110,42 @@ def test_partial_words_reactions_and_final_words():
     assert ('<partial>could you < final> go<|im_end|>\n<|im_start|>assistant\n<pause><|im_end|>\n'
             in text)
     assert '<partial>to the hall<|im_end|>' in text
-    assert ('assistant\nCALL {"id": "c1", "name": "navigate_to", "arguments": {"room": "hall"}}\n'
-            '<pause><|im_end|>') in text
-    assert 'assistant\nREMOVE c1\n<pause><|im_end|>' in text
+    # who has written something need not say that he waits
+    assert ('assistant\nCALL {"id": "c1", "name": "navigate_to", "arguments": {"room": "hall"}}'
+            '<|im_end|>') in text
+    assert 'assistant\nREMOVE c1<|im_end|>' in text
     assert '<final>Could you go to the hall, no, to the kitchen<|im_end|>' in text
 
 
-@settings(max_examples=300, deadline=None)
-@given(ledgers())
-def test_kept_text_only_grows_except_at_an_interrupt(entries):
+WRITTEN = ['I go. ', 'Bye.', {'arguments': {'room': 'hall'}}]
+ARRIVED = [(Kind.USER, 'Fast!', ''), (Kind.NOTIFICATION, {'text': 'accepted'}, 'accepted'),
+           (Kind.RESULT, {'result': 1}, ''), (Kind.SYSTEM, {'added': [BATTERY.to_json()]}, 'tools')]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.lists(st.sampled_from(ARRIVED), max_size=2),
+                          st.lists(st.sampled_from([*WRITTEN, *ARRIVED]), max_size=6),
+                          st.booleans()), max_size=4))
+def test_what_was_read_and_written_is_the_beginning_of_what_is_read_next(generations):
+    book = Book().head(GO)
+    book.add(Kind.USER, 'Go.')
     renderer = Renderer()
-    before, ended = '', set()
-    for entry in entries:
-        renderer.feed([entry])
-        # a generation that writes on after its end breaks rule 3: its message is rendered anew
-        late = (entry.kind in (Kind.ASSISTANT, Kind.CALL, Kind.RETRACT, Kind.END)
-                and entry.generation_id in ended)
-        if entry.kind == Kind.END:
-            ended.add(entry.generation_id)
-        if entry.kind != Kind.INTERRUPT and not late:
-            assert renderer.kept.startswith(before)
-        before = renderer.kept
+    for number, (before, during, partial) in enumerate(generations, 1):
+        for kind, content, name in before:
+            book.add(kind, content, name=name, call_id='c1')
+        renderer.feed(book.entries[renderer.next_seq:])
+        read, context_seq, wrote = renderer.text, len(book.entries), partial
+        for one in during:
+            if isinstance(one, tuple):
+                book.add(one[0], one[1], name=one[2], call_id='c1')
+            else:
+                wrote = True
+                book.add(Kind.ASSISTANT if isinstance(one, str) else Kind.CALL, one,
+                         call_id='c1' * isinstance(one, dict), generation_id=number)
+        book.add(Kind.END, {'context_seq': context_seq, 'partial': partial}, generation_id=number)
+        renderer.feed(book.entries[renderer.next_seq:])
+        assert renderer.text.startswith(read)
+        assert renderer.text[len(read):].startswith('<|im_start|>assistant\n') or not wrote
 
 
 @settings(max_examples=300, deadline=None)
@@ -183,12 +198,12 @@ def test_later_changes_of_the_catalogue_append():
     book.add(Kind.USER, 'Hi.')
     renderer = Renderer()
     renderer.feed(book.entries)
-    before = renderer.kept
+    before = renderer.text
     book.add(Kind.SYSTEM, {'added': [BATTERY.to_json()], 'removed': ['navigate_to']},
              name='tools')
     renderer.feed(book.entries[-1:])
-    assert renderer.kept.startswith(before)
-    news = renderer.kept[len(before):]
+    assert renderer.text.startswith(before)
+    news = renderer.text[len(before):]
     assert 'New tools:\n{"name": "get_battery"' in news and 'gone' in news
     assert list(renderer.tools) == ['get_battery']
 
@@ -240,7 +255,14 @@ def test_running_calls_stand_before_what_is_unanswered_and_are_not_kept():
     assert '"room": "hall"}}: running for 5 s, 2.1 m left.' in block
     assert 'do not call them again, do not invent their results' in block
     assert tail == '<|im_end|>\n<|im_start|>assistant\n'
-    assert '2.1 m left' not in renderer.kept
+    assert '2.1 m left' not in renderer.text
+    # a trained model may have it last, and needs no more than the id
+    form = PromptFormat(running_last=True, running_line='{id} {name}: {phase}{progress}')
+    tail = render(book.entries, form).split('How is your battery?')[1]
+    assert 'c1 navigate_to: running, 2.1 m left\n' in tail
+    # words that go on are not answered: nothing is told of, nothing is read again
+    book.add(Kind.USER, 'and go', name='partial')
+    assert 'still running' not in render(book.entries)
     book.result('c1')
     assert 'still running' not in render(book.entries)
 

@@ -133,7 +133,11 @@ def test_partial_words_are_in_the_text_as_the_kernel_hears_them(streamed):
             entries = one.simulation.kernel.state.ledger[:turn.context_seq]
             assert turn.prompt == render(entries, one.simulation.format, now_ns=turn.now_ns)
             partial = turn.triggers == ('partial',)
-            assert turn.completion.endswith('<pause>') == partial
+            lines = turn.completion.split('\n')
+            assert ('<pause>' in lines) == (partial and not any(
+                line.startswith(('CALL', 'REMOVE')) for line in lines))
+            assert not partial or all(
+                line.startswith(('CALL {', 'REMOVE c')) or line == '<pause>' for line in lines)
             assert ('<partial>' in turn.prompt.rsplit('<|im_start|>user', 1)[1]) == partial or (
                 not partial)
 

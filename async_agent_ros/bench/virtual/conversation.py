@@ -188,7 +188,7 @@ class Conversation:
             *(e for e in self.ledger.prefix(effect.context_seq) if e.instance == MAIN), *assumed]
         job = Job(effect.generation_id, effect.epoch, getattr(effect, 'speculative', False),
                   self._prompt(entries), entries, tuple(self._workload.specs.values()))
-        job.parser = Parser(self._format)
+        job.parser = Parser(self._format, reacts=job.speculative and not assumed)
         self._slot.submit(job)
 
     def _on_AbortGeneration(self, effect: effects.AbortGeneration) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 from async_agent_ros.llm.engine import GenerationRequest
 
 Piece = Tuple[float, str]
-_TOKEN = re.compile(r'<\w+>|\s*[A-Za-z]+|\s*\d|\s*[^\w\s]{1,3}|_|\s+')
+_TOKEN = re.compile(r'<\|\w+\|>| ?[A-Za-z]+|\d| ?[^\w\s]{1,3}|\s|\w')
 _CHARS_PER_TOKEN = 3.5
 
 

@@ -108,8 +108,7 @@ class Planner:
             written.append(call)
         text = self._text(situation, matched, ids, bool(written))
         lines += [text] if text else []
-        lines += [] if situation.final else [PAUSE]
-        return '\n'.join(lines)
+        return '\n'.join(lines) or ('' if situation.final else PAUSE)
 
     @staticmethod
     def _meant(call: PlanCall, words: int) -> bool:
@@ -172,7 +171,7 @@ class Adversary:
                     draw.choice(['a', 'b', call_id or 'c']), o.path)) if draw.random() < 0.3
                     else 'something')
                 lines.append(call_line(call_id, call, arguments))
-        return '\n'.join([*lines, *([] if situation.final else [PAUSE])])
+        return '\n'.join(lines)
 
 
 def call_line(call_id: str, call: PlanCall, arguments: Any) -> str:
