@@ -173,6 +173,13 @@ def share_directory() -> pathlib.Path:
                        'install the package again, or source the workspace it is in')
 
 
+def config_file(name: str) -> pathlib.Path:
+    """Return a file of config/: that of the source tree where there is one, else the installed."""
+    # an editable install runs the source tree's modules, so its configuration belongs to them
+    beside = pathlib.Path(__file__).resolve().parent.parent / 'config' / name
+    return beside if beside.is_file() else share_directory() / 'config' / name
+
+
 def default_params_file() -> str:
     """Return the path of the package's own parameter file."""
     # An editable install runs the source tree's modules, so its parameters belong to them.

@@ -9,13 +9,14 @@ import pathlib
 import re
 import statistics
 import threading
-import time
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from async_agent_ros.bench.common.rows import distribution, single
 from async_agent_ros.bench.common.scene import S, Scene, Situation
 from async_agent_ros.bench.common.situation_set import situations
+from async_agent_ros.bench.common.written import write
+from async_agent_ros.bringup import config_file
 from async_agent_ros.core.built_in import TOOLS as BUILT_IN
 from async_agent_ros.core.chatml import Call, Parser, PromptFormat, Rejected, Renderer, Text
 from async_agent_ros.core.tools import ToolSpec
@@ -82,23 +83,15 @@ def sim_tools() -> List[ToolSpec]:
     class Clock:
         def now_s(self):
             return 0.0
-    world = World(load_map(_config('sim_map.yaml')))
+    world = World(load_map(config_file('sim_map.yaml')))
     return [t.spec for t in build_tools(Simulation(world, Clock()))] + list(BUILT_IN.values())
-
-
-def _config(name) -> pathlib.Path:
-    beside = pathlib.Path(__file__).resolve().parents[2] / 'config' / name
-    if beside.is_file():
-        return beside
-    from ament_index_python.packages import get_package_share_directory
-    return pathlib.Path(get_package_share_directory('async_agent_ros')) / 'config' / name
 
 
 def load_prompt(path: Optional[str] = None) -> Tuple[str, PromptFormat]:
     """Return persona and format of a prompt file; None or a bare name: one of the package's."""
     import yaml
     file = pathlib.Path(path or 'prompt.yaml')
-    file = file if file.is_file() else _config(file.name)
+    file = file if file.is_file() else config_file(file.name)
     value = yaml.safe_load(file.read_text()) or {}
     return value.get('persona', ''), PromptFormat.from_mapping(value.get('format'))
 
@@ -115,17 +108,9 @@ def run_one(engine, situation: Situation, persona: str, prompt_format: PromptFor
     renderer.feed(scene.entries[-1:])
     request = GenerationRequest('main', renderer.prompt(int((scene.clock_s + 0.5) * S)), 160,
                                 tools=tuple(specs) if constrained else ())
-    parser, first_s, output, started = Parser(prompt_format), -1.0, '', time.monotonic()
-    for piece in engine.stream(request, threading.Event()):
-        output += piece
-        if parser.feed(piece) and first_s < 0.0:
-            first_s = time.monotonic() - started
-        if parser.done:
-            break
-    whole_s = time.monotonic() - started
-    stats = request.stats
-    return Verdict(situation, output, judge(situation, output, prompt_format, specs),
-                   first_s if first_s >= 0.0 else whole_s, whole_s, stats.prompt_tokens,
+    written, stats = write(engine, request, Parser(prompt_format)), request.stats
+    return Verdict(situation, written.text, judge(situation, written.text, prompt_format, specs),
+                   written.first_s, written.whole_s, stats.prompt_tokens,
                    stats.prompt_tokens - stats.cached_tokens)
 
 

@@ -15,7 +15,7 @@ from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 import yaml
 
 from async_agent_ros.action import Generate
-from async_agent_ros.bringup import share_directory
+from async_agent_ros.bringup import config_file
 from async_agent_ros.core.chatml import PromptFormat
 from async_agent_ros.core.ledger import MAIN
 from async_agent_ros.llm import factory
@@ -264,13 +264,6 @@ class DispatcherNode(LifecycleNode):
         if slot.ready.is_set():
             return node_base.ERROR, f'no language model: {slot.error}', values
         return node_base.WARN, 'the language model is loading', values
-
-
-def config_file(name: str) -> pathlib.Path:
-    """Return the path of a file of the package's configuration."""
-    # an editable install runs the source tree's modules, so its configuration belongs to them
-    source = pathlib.Path(__file__).resolve().parents[2] / 'config' / name
-    return source if source.is_file() else share_directory() / 'config' / name
 
 
 def load_format(path: str = '') -> PromptFormat:

@@ -1,11 +1,11 @@
 """sim_robot: a simulated mobile manipulator that offers its abilities as tools."""
 import math
-from pathlib import Path
 
 from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import SetParametersResult
 from sensor_msgs.msg import BatteryState
 
+from async_agent_ros.bringup import config_file
 from async_agent_ros.nodes.node_base import after_setting, declare, Diagnostics, OK, run_node
 from async_agent_ros.nodes.node_base import WARN
 from async_agent_ros.tools.server import ToolServer
@@ -16,15 +16,6 @@ from async_agent_ros.tools.sim.world import World
 
 IDLE_PERIODS = 5
 """While nothing moves, only every fifth tick is published."""
-
-
-def default_map() -> Path:
-    """Return the map of this package: in the source tree, or in its share directory."""
-    beside = Path(__file__).resolve().parents[2] / 'config' / 'sim_map.yaml'
-    if beside.is_file():
-        return beside
-    from ament_index_python.packages import get_package_share_directory
-    return Path(get_package_share_directory('async_agent_ros')) / 'config' / 'sim_map.yaml'
 
 
 class SimRobot(ToolServer):
@@ -48,7 +39,7 @@ class SimRobot(ToolServer):
                           'negative: leave it', minimum=-1.0, maximum=100.0)
         blocked = declare(self, 'blocked', [''], 'Doors that cannot be passed, by name')
         arm_fails = declare(self, 'arm_fails', False, 'Every grip slips')
-        sim_map = load_map(path or default_map())
+        sim_map = load_map(path or config_file('sim_map.yaml'))
         self._world = World(sim_map, speed_m_s=speed)
         self.simulation = Simulation(self._world, self.clock, time_scale=scale)
         problem = self._check('blocked', blocked)

@@ -6,11 +6,10 @@ Each reads the prompt that it would read in the agent: the base one with rules a
 an utterance to a base model, as in the mode `revise` of the kernel.
 """
 from dataclasses import dataclass
-import threading
-import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from async_agent_ros.bench.common.rows import distribution, single
+from async_agent_ros.bench.common.written import write
 from async_agent_ros.core import operands
 from async_agent_ros.core.built_in import TOOLS as BUILT_IN
 from async_agent_ros.core.chatml import Parser, PromptFormat
@@ -90,16 +89,9 @@ def run_case(engine, case: Case, form: PromptFormat, stream: bool, constrained: 
     """Put a case to an engine."""
     request = GenerationRequest(MAIN, case.prompt(form, stream), MOST_TOKENS,
                                 tools=case.specs if constrained else ())
-    parser, output, first_s, started = Parser(form), '', -1.0, time.monotonic()
-    for piece in engine.stream(request, threading.Event()):
-        output += piece
-        if parser.feed(piece) and first_s < 0.0:
-            first_s = time.monotonic() - started
-        if parser.done:
-            break
-    whole_s = time.monotonic() - started
-    return Verdict(case, output, first_s=first_s if first_s >= 0.0 else whole_s, whole_s=whole_s,
-                   **judge(case, output, form, stream))
+    written = write(engine, request, Parser(form, reacts=stream and case.kind == 'partial'))
+    return Verdict(case, written.text, first_s=written.first_s, whole_s=written.whole_s,
+                   **judge(case, written.text, form, stream))
 
 
 def run_mode(engine, mode: str, cases: Sequence[Case], form: PromptFormat,

@@ -1,18 +1,10 @@
-"""Where files of the package's config folder are, and the prompt format that they hold."""
+"""Files of the package's config folder, and the prompt format that they hold."""
 import pathlib
 from typing import Any
 
+from async_agent_ros.bringup import config_file
 from async_agent_ros.core.chatml import PromptFormat
 from async_agent_ros.training.tables import TableError
-
-
-def config_file(name: str) -> pathlib.Path:
-    """Return a file of config/: in the source tree, or in the package's share directory."""
-    beside = pathlib.Path(__file__).resolve().parents[2] / 'config' / name
-    if beside.is_file():
-        return beside
-    from ament_index_python.packages import get_package_share_directory
-    return pathlib.Path(get_package_share_directory('async_agent_ros')) / 'config' / name
 
 
 def load_yaml(path: str) -> Any:
