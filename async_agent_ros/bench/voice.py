@@ -207,7 +207,7 @@ class _Conversation:
         samples = self._people.say(line, number)
         probe.quiet()
         probe.forget()
-        _, end_ns = self._room.speak(samples)
+        start_ns, end_ns = self._room.speak(samples)
         probe.until('the end of a question', lambda: probe.now_ns() > end_ns + 300_000_000, 30.0)
         answered = probe.waits(lambda: probe.first_sound_ns(end_ns) and probe.finals, 8.0)
         probe.waits(lambda: probe.idle and not probe.speaking, 15.0)
@@ -229,8 +229,9 @@ class _Conversation:
         said = plain_words(' '.join(text for text, _ in line))
         found.words += len(said)
         found.errors += word_errors(said, plain_words(' '.join(t.text for t in probe.finals)))
-        for first_ms in probe.partial_periods_ms():
-            found.time('partial_period_ms', 'speech', first_ms)
+        for period_ms in probe.partial_periods_ms(samples, start_ns):
+            if period_ms:    # nothing is due in a pause
+                found.time('partial_period_ms', 'speech', period_ms)
 
     # -- stories ------------------------------------------------------------------------------
     def _story(self, number: int) -> None:

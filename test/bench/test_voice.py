@@ -9,7 +9,8 @@ import threading
 from async_agent_ros import models
 from async_agent_ros.bench import voice
 from async_agent_ros.bench.common import onsets, recognisers, scenes
-from async_agent_ros.bench.common.room import BLOCK, cough, People, Room, sound_span, trimmed
+from async_agent_ros.bench.common.room import BLOCK, cough, People, Room, sound_span, speech_ms
+from async_agent_ros.bench.common.room import trimmed
 from async_agent_ros.msg import Audio
 from async_agent_ros.nodes.node_base import to_ns, to_time
 from async_agent_ros.speech.audio import RATE
@@ -85,6 +86,15 @@ def test_the_room_holds_the_person_when_it_says_so_and_the_robot_later_and_weake
     assert (base_ns + (end + RATE // 50 + first) * 62_500
             == pytest.approx(start_ns + 400_000_000, abs=2e7))
     assert 500 < abs(rest).max() < 4000
+
+
+def test_speech_is_counted_without_its_pauses():
+    tone, pause = np.full(RATE, 1000, np.int16), np.zeros(RATE // 2, np.int16)
+    short = np.zeros(RATE // 10, np.int16)
+    line = np.concatenate([tone, pause, tone, short, tone])
+    assert speech_ms(line, 0.0, 1e4) == pytest.approx(3100.0)
+    assert speech_ms(line, 900.0, 1600.0) == pytest.approx(200.0)
+    assert speech_ms(line, 1100.0, 1400.0) == 0.0 and speech_ms(line, 5000.0, 4000.0) == 0.0
 
 
 def test_speakers_differ_and_lines_keep_their_pauses():

@@ -118,11 +118,11 @@ def wait(condition, what):
 
 def test_messages_come_in_order_and_in_their_time(audience, play):
     a = audience()
-    play(rate=2.0)
+    play(rate=0.5)
     wait(lambda: len(a.of('ledger')) == 10 and len(a.of('text_in')) == 10, 'all messages')
     assert [m.seq for _, m in a.of('ledger')] == list(range(10))
     times = [at for at, _ in a.of('text_in')]
-    assert 0.35 < times[-1] - times[0] < 5.0, '0.9 s at twice the speed'
+    assert 1.0 < times[-1] - times[0] < 10.0, '0.9 s at half the speed'
 
 
 def test_what_lies_before_the_start_comes_at_once_where_it_is_latched(audience, play):

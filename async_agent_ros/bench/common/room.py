@@ -33,6 +33,15 @@ def sound_span(samples: np.ndarray, threshold: int = AUDIBLE) -> Tuple[int, int]
     return int(loud[0]), int(loud[-1]) + 1
 
 
+def speech_ms(samples: np.ndarray, from_ms: float, to_ms: float) -> float:
+    """Return how long somebody speaks in a part of a sound; pauses over 0.2 s are none."""
+    loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > AUDIBLE)
+    gaps = np.flatnonzero(np.diff(loud) > RATE // 5)
+    begins, ends = loud[np.r_[0, gaps + 1]], loud[np.r_[gaps, len(loud) - 1]] + 1
+    inside = np.minimum(ends, to_ms * RATE / 1e3) - np.maximum(begins, from_ms * RATE / 1e3)
+    return float(inside.clip(0).sum()) * 1e3 / RATE
+
+
 def trimmed(samples: np.ndarray) -> np.ndarray:
     """Return the samples without the silence at both ends."""
     first, end = sound_span(samples)

@@ -6,11 +6,12 @@ from typing import Callable, List, Optional, Set, Tuple
 import numpy as np
 
 from async_agent_ros.bench.common.probe import Probe, ProbeTimeoutError
-from async_agent_ros.bench.common.room import AUDIBLE
+from async_agent_ros.bench.common.room import AUDIBLE, speech_ms
 from async_agent_ros.msg import Audio, LedgerEntry, SpeechActivity, SpeechProgress, Transcript
 from async_agent_ros.msg import TurnMetrics
 from async_agent_ros.nodes import qos
 from async_agent_ros.nodes.node_base import to_ns
+from async_agent_ros.speech.audio import RATE
 
 _OVER = (SpeechProgress.FINISHED, SpeechProgress.STOPPED, SpeechProgress.FAILED)
 
@@ -173,8 +174,13 @@ class VoiceProbe(Probe):
         parts = [(pcm, rate) for stamp_ns, pcm, rate in self.blocks if stamp_ns < until_ns]
         return np.concatenate([pcm for pcm, _ in parts]), parts[0][1]
 
-    def partial_periods_ms(self) -> List[float]:
-        """Return the times from the start of speech to the first revision, and between them."""
+    def partial_periods_ms(self, samples: np.ndarray, start_ns: int) -> List[float]:
+        """
+        Return how much was spoken before the first revision, between two, and after the last.
+
+        `samples`: what the person said, from start_ns on. The first period begins with STARTED.
+        """
         stamps = [to_ns(a.stamp) for a in self.activity[:1]]
         stamps += [to_ns(t.stamp) for t in self.transcripts if not t.final]
-        return [(b - a) / 1e6 for a, b in zip(stamps, stamps[1:])]
+        times_ms = [(s - start_ns) / 1e6 for s in stamps] + [len(samples) * 1e3 / RATE]
+        return [speech_ms(samples, a, b) for a, b in zip(times_ms, times_ms[1:])]
