@@ -12,6 +12,8 @@ from async_agent_ros.watch.view import AgentView, compact
 
 HEARD_RATIO = 0.6
 SILENT_WITHIN_S = 1.0
+SOFT_NS = 100_000_000
+"""A voice that begins softly may be noticed so long before its line counts as begun."""
 
 _ARRIVAL = re.compile(
     r"\b(arrived|arrival|reached|got to|made it|(?:am|'m|are|is|now) (?:now )?"
@@ -70,10 +72,11 @@ def response_s(sounds: Sounds, line: Line) -> Optional[float]:
 
 def yield_s(sounds: Sounds, line: Line) -> Optional[float]:
     """Return how long the robot went on after the onset of a line; None when it was silent."""
-    talking = [end for onset, end in sounds if onset < line.end_ns and end > line.onset_ns]
-    if not any(onset <= line.onset_ns < end for onset, end in sounds):
+    from_ns = line.onset_ns - SOFT_NS
+    if not any(onset <= line.onset_ns and end > from_ns for onset, end in sounds):
         return None
-    return seconds(line.onset_ns, max(talking))
+    talking = [end for onset, end in sounds if onset < line.end_ns and end > from_ns]
+    return max(0.0, seconds(line.onset_ns, max(talking)))
 
 
 def _was_heard(view, line):

@@ -145,6 +145,8 @@ def test_response_and_yield_are_taken_from_the_sounds():
     sounds = [(5 * NS, 6 * NS), (9 * NS, 10 * NS + 200_000_000), (13 * NS, 14 * NS)]
     assert yield_s(sounds, spoken) == pytest.approx(0.2)
     assert response_s(sounds, spoken) == pytest.approx(2.0)
+    assert yield_s([(9 * NS, 10 * NS - 30_000_000)], spoken) == 0.0    # at a soft beginning
+    assert yield_s([(9 * NS, 10 * NS - 200_000_000)], spoken) is None
     assert yield_s(sounds[2:], spoken) is None and response_s(sounds[:2], spoken) is None
 
 
