@@ -15,6 +15,7 @@ from async_agent_ros.bench.common import rows
 from async_agent_ros.bench.common.agent import MeasuredAgent
 from async_agent_ros.bench.common.scenes import BACKCHANNELS, INTERRUPTIONS, QUESTIONS, STORY
 from async_agent_ros.bench.common.words import plain_words, word_errors, words_told
+from async_agent_ros.nodes.node_base import to_ns
 
 BENCH = 'voice'
 NAMESPACE = '/agent'
@@ -217,6 +218,10 @@ class _Conversation:
             found.missed += 1
             return
         found.time('response_ms', 'all', (probe.first_sound_ns(end_ns) - end_ns) / 1e6)
+        # Nobody speaks over the answer: a pause in it is about the robot's own voice.
+        found.event('own_voice_pause_percent', any(
+            m.action == m.ACTION_PAUSE and to_ns(m.stamp) > probe.first_sound_ns(end_ns)
+            for m in probe.interrupts))
         cut = any(ns < end_ns - 100_000_000 for ns in probe.stops_ns)
         found.event('early_cut_percent', cut)
         if not cut:
@@ -230,8 +235,10 @@ class _Conversation:
         found.words += len(said)
         found.errors += word_errors(said, plain_words(' '.join(t.text for t in probe.finals)))
         for period_ms in probe.partial_periods_ms(samples, start_ns):
-            if period_ms:    # nothing is due in a pause
-                found.time('partial_period_ms', 'speech', period_ms)
+            found.time('partial_period_ms', 'speech', period_ms)
+        first_ms = probe.first_partial_ms(start_ns)
+        if first_ms is not None:
+            found.time('first_partial_ms', 'speech', first_ms)
 
     # -- stories ------------------------------------------------------------------------------
     def _story(self, number: int) -> None:

@@ -33,6 +33,9 @@ class EchoCanceller(Protocol):
     def process(self, microphone: np.ndarray, reference: np.ndarray) -> np.ndarray:
         """Return FRAME int16 samples without echo; both frames are of the same 10 ms."""
 
+    def listen(self, microphone: np.ndarray) -> None:
+        """Take int16 samples that were captured while the robot was silent."""
+
     def close(self) -> None:
         """Free what it holds."""
 
@@ -78,6 +81,9 @@ class WebRtcCanceller:
         if self._settle or self.search.presence is Presence.UNKNOWN:
             return np.zeros(FRAME, np.int16)
         return np.frombuffer(data, np.int16)
+
+    def listen(self, microphone: np.ndarray) -> None:
+        """Do nothing: it follows the background by itself."""
 
     def close(self) -> None:
         """Free the module."""
@@ -136,6 +142,10 @@ class GateCanceller:
             bands.learn(somebody)
         return somebody
 
+    def listen(self, microphone: np.ndarray) -> None:
+        """Follow the background."""
+        self._bands.listen(microphone)
+
     def close(self) -> None:
         """Nothing is held."""
 
@@ -149,6 +159,9 @@ class NoCanceller:
         """Return the frame as it is."""
         return microphone
 
+    def listen(self, microphone: np.ndarray) -> None:
+        """Do nothing."""
+
     def close(self) -> None:
         """Nothing is held."""
 
@@ -157,7 +170,7 @@ class EchoPath:
     """
     Blocks of the microphone in, blocks without the robot's voice out.
 
-    Costs next to nothing while the robot is silent: then blocks pass through untouched. While it
+    Costs little while the robot is silent: then blocks pass through untouched. While it
     can be heard, `eager` tells of the first sound that is not its own.
     """
 
@@ -190,6 +203,7 @@ class EchoPath:
         self.active, self.somebody = self._reference.audible(first_ns, TAIL_S), False
         if not self.active:
             self._pending = samples[:0]
+            self._canceller.listen(samples)
             if self.eager is not None:
                 self.eager.listen(samples)
             return Block(samples, first, first_ns) if len(samples) else None

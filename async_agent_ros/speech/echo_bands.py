@@ -27,6 +27,7 @@ class EchoBands:
         self._ringing = np.zeros(count)
         self._gain = np.full(count, -3.0)
         self._learned = np.zeros(count, int)
+        self._quiet = np.zeros(0, np.int16)
         self.noise = np.full(count, 1e5)
         """Power of the background."""
         self.heard = np.zeros(count)
@@ -42,6 +43,14 @@ class EchoBands:
     def forget(self) -> None:
         """Learn anew: what was learned was learned of other moments."""
         self._learned[:] = 0
+
+    def listen(self, microphone: np.ndarray) -> None:
+        """Take the next samples while the robot is silent: they tell the background."""
+        self._quiet = np.concatenate([self._quiet, microphone])
+        while len(self._quiet) >= self.window:
+            heard, noise = self._power(self._quiet[:self.window]), self.noise
+            self.noise = np.where(heard < noise, 0.6 * noise + 0.4 * heard, noise * 1.06)
+            self._quiet = self._quiet[self.window:]
 
     def take(self, microphone: np.ndarray, played: np.ndarray) -> None:
         """Take the last `window` samples of the microphone, and what the robot played then."""

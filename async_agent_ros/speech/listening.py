@@ -150,7 +150,7 @@ class Listener:
         if not settings.partials:
             return
         # A slow machine must have time left for the end of the utterance.
-        period_s = max(settings.partial_period_s, 1.25 * self._recognition.last_s)
+        period_s = max(settings.partial_period_s, 1.1 * self._recognition.last_s)
         due = detector.heard_to - utterance.asked >= period_s * RATE
         if due and detector.heard_to - detector.last_speech <= MARGIN:
             if self._recognition.idle:

@@ -115,6 +115,7 @@ class EagerOnset:
         """Follow the background while the robot is silent."""
         for at in range(0, len(samples) - FRAME + 1, FRAME):
             self._background.take(samples[at:at + FRAME])
+        self._bands.listen(samples)
         self._hits, self._calm = 0, self._CALM
         self._since += len(samples) // FRAME
 

@@ -110,6 +110,15 @@ def test_with_a_headset_a_person_is_heard_too(vad, voices, kind):
     assert onsets and OVER_S - 0.1 < onsets[0][1] < OVER_S + 0.8
 
 
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_background_that_grows_while_the_robot_is_silent_is_nobody(vad, voices, kind):
+    robot, _ = voices
+    line = np.concatenate([robot, np.zeros(3 * RATE, np.int16), robot])
+    noise = np.where(np.arange(len(line)) < len(robot) + RATE, 15.0, 100.0)
+    found = hear(vad, kind, line, None, delay_ms=80, level_db=-20, noise=noise)
+    assert not [c for c in found if c[0] is Onset and c[1] * RATE > len(robot) + RATE]
+
+
 def noisy(*stretches, seed=0):
     """Return stretches of (seconds, level of the noise), one after the other."""
     rng = np.random.default_rng(seed)

@@ -11,7 +11,6 @@ from async_agent_ros.msg import Audio, LedgerEntry, SpeechActivity, SpeechProgre
 from async_agent_ros.msg import TurnMetrics
 from async_agent_ros.nodes import qos
 from async_agent_ros.nodes.node_base import to_ns
-from async_agent_ros.speech.audio import RATE
 
 _OVER = (SpeechProgress.FINISHED, SpeechProgress.STOPPED, SpeechProgress.FAILED)
 
@@ -95,6 +94,7 @@ class VoiceProbe(Probe):
 
     def quiet(self) -> None:
         """Wait until the agent has nothing to say and has been silent for a while."""
+        self.spin(0.1)    # what has come meanwhile belongs to the sample before
         self.until('silence', lambda: self.idle and not self.speaking
                    and time.time_ns() - self.last_sound_ns > 700_000_000, 40.0)
 
@@ -176,11 +176,17 @@ class VoiceProbe(Probe):
 
     def partial_periods_ms(self, samples: np.ndarray, start_ns: int) -> List[float]:
         """
-        Return how much was spoken before the first revision, between two, and after the last.
+        Return how much was spoken between two revisions of an utterance.
 
-        `samples`: what the person said, from start_ns on. The first period begins with STARTED.
+        `samples`: what the person said, from start_ns on.
         """
-        stamps = [to_ns(a.stamp) for a in self.activity[:1]]
-        stamps += [to_ns(t.stamp) for t in self.transcripts if not t.final]
-        times_ms = [(s - start_ns) / 1e6 for s in stamps] + [len(samples) * 1e3 / RATE]
-        return [speech_ms(samples, a, b) for a, b in zip(times_ms, times_ms[1:])]
+        told = [(t.utterance_id, (to_ns(t.stamp) - start_ns) / 1e6)
+                for t in self.transcripts if not t.final]
+        periods = [speech_ms(samples, a, b) for (one, a), (other, b) in zip(told, told[1:])
+                   if one == other]
+        return [p for p in periods if p]    # nothing is due in a pause
+
+    def first_partial_ms(self, start_ns: int) -> Optional[float]:
+        """Return the time from the beginning of speech to the first revision."""
+        return next(((to_ns(t.stamp) - start_ns) / 1e6 for t in self.transcripts
+                     if not t.final), None)
