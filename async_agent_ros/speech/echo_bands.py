@@ -12,6 +12,8 @@ LEARN = 40
 _RING = 0.8
 """What is left of a sound in a room after 10 ms: 60 dB in 0.6 s."""
 _AUDIBLE = 1e5
+_NOISE = 1e5
+"""Power of a background that is not known yet."""
 
 
 class EchoBands:
@@ -28,7 +30,8 @@ class EchoBands:
         self._gain = np.full(count, -3.0)
         self._learned = np.zeros(count, int)
         self._quiet = np.zeros(0, np.int16)
-        self.noise = np.full(count, 1e5)
+        self._mute = 0
+        self.noise = np.full(count, _NOISE)
         """Power of the background."""
         self.heard = np.zeros(count)
         """Power at the microphone."""
@@ -48,9 +51,16 @@ class EchoBands:
         """Take the next samples while the robot is silent: they tell the background."""
         self._quiet = np.concatenate([self._quiet, microphone])
         while len(self._quiet) >= self.window:
-            heard, noise = self._power(self._quiet[:self.window]), self.noise
-            self.noise = np.where(heard < noise, 0.6 * noise + 0.4 * heard, noise * 1.06)
-            self._quiet = self._quiet[self.window:]
+            window, self._quiet = self._quiet[:self.window], self._quiet[self.window:]
+            if np.abs(window.astype(np.int32)).max() > 1:
+                self._mute = 0
+                heard, noise = self._power(window), self.noise
+                self.noise = np.where(heard < noise, 0.6 * noise + 0.4 * heard, noise * 1.06)
+            else:
+                # Mute: that tells nothing, and behind it the background may be another one.
+                self._mute += self.window
+                if self._mute > RATE // 4:
+                    self.noise = np.full_like(self.noise, _NOISE)
 
     def take(self, microphone: np.ndarray, played: np.ndarray) -> None:
         """Take the last `window` samples of the microphone, and what the robot played then."""
