@@ -6,8 +6,9 @@ allow (nothing to depend on, nothing that takes time) returns None, and another 
 """
 from typing import Callable, Dict, List, Optional, Tuple
 
-from async_agent_ros.training.intents import Act, Intent, Speaker, Stage
+from async_agent_ros.training.intents import Act, Intent, Stage
 from async_agent_ros.training.simulation import Move, Simulation
+from async_agent_ros.training.speaker import Speaker
 from async_agent_ros.training.tables import fill
 
 Shape = Callable[[Speaker], Optional[List[Move]]]

@@ -19,10 +19,10 @@ from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.training import shapes
 from async_agent_ros.training.actors import tokens
 from async_agent_ros.training.catalogues import invented, own_tools, SimTool
-from async_agent_ros.training.intents import Speaker
 from async_agent_ros.training.paths import load_format
 from async_agent_ros.training.samples import Sample, samples_of
 from async_agent_ros.training.simulation import Simulation
+from async_agent_ros.training.speaker import Speaker
 from async_agent_ros.training.tables import Language, language, SPLITS, TableError
 
 SHARES = {'train': 1.0, 'valid': 0.03, 'test': 0.03}

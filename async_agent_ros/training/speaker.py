@@ -1,0 +1,324 @@
+"""Puts what the simulated person wants into words, with corrections, fillers and pauses."""
+import random
+import re
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
+
+from async_agent_ros.training.catalogues import SimTool
+from async_agent_ros.training.intents import Act, Intent, Ref, Stage
+from async_agent_ros.training.tables import fill, FILLERS, Language, OPENERS, slots, spoken
+
+_LIKELY = {**dict.fromkeys(('place', 'room', 'location', 'destination'), 'places'),
+           **dict.fromkeys(('object', 'item', 'thing'), 'things'),
+           **dict.fromkeys(('person', 'who', 'recipient'), 'people')}
+"""Which word list holds other values for an argument of a robot's own tool, by its name."""
+_NUMBERS = ('zero one two three four five six seven eight nine ten eleven twelve').split()
+_QUESTION = re.compile(
+    r'(what|where|who|how|when|which|is|are|do|does|did|have|has|can|could|would|will|any)\b', re.I)
+
+_LEAD = re.compile(
+    '^((' + '|'.join(sorted({w.strip(',') for w in (*OPENERS, *FILLERS)}, key=len, reverse=True))
+    + r'|robot|now|yeah)\b,? *)+', re.I)
+
+
+class Speaker:
+    """Makes intents over a catalogue, in the language of a split."""
+
+    def __init__(self, rng: random.Random, language: Language, tools: Sequence[SimTool],
+                 foreign: Sequence[SimTool] = (), disfluency: float = 0.35):
+        """`foreign`: tools that this robot does not have, for requests that it must refuse."""
+        self.rng = rng
+        self.language = language
+        self.tools = list(tools)
+        self.foreign = list(foreign)
+        self.disfluency = disfluency
+        self._keys = 0
+        self._plain = rng.random() < 0.3
+
+    # -- acts -------------------------------------------------------------------------------------
+    def key(self) -> str:
+        """Return a new key for an act."""
+        self._keys += 1
+        return f'a{self._keys}'
+
+    def act(self, tool: SimTool, template: str, said: str = '') -> Act:
+        """Return a call of a tool with drawn values for a template."""
+        values = tool.draw(self.rng, template)
+        return Act(self.key(), tool.spec.name, tool.arguments(values), tool, values, said)
+
+    def changed(self, act: Act) -> Optional[Tuple[Act, str]]:
+        """Return the act with another value of one argument, and that argument; or None."""
+        names = [n for n, v in act.values.items()
+                 if n in act.tool.allowed and not isinstance(v, Ref)]
+        self.rng.shuffle(names)
+        for name in names:
+            values = act.tool.allowed[name]
+            for _ in range(8):
+                other = values.draw(self.rng)
+                if other != act.values[name]:
+                    drawn = {**act.values, name: other}
+                    return Act(act.key, act.name, act.tool.arguments(drawn), act.tool, drawn,
+                               act.said), name
+        return None
+
+    def builtin(self, name: str, **arguments) -> Act:
+        """Return a call of one of the agent's own tools."""
+        return Act(self.key(), name, arguments)
+
+    # -- words ------------------------------------------------------------------------------------
+    def loosely(self, template: str, most: int = 2) -> str:
+        """Return the template as people say it: with fillers and repeated words."""
+        words = template.split(' ')
+        if self.rng.random() >= self.disfluency:
+            return template
+        for _ in range(self.rng.randint(1, most)):
+            at = self.rng.randrange(len(words) + 1)
+            if at < len(words) and self.rng.random() < 0.35 and not slots(words[at]) and (
+                    words[at].isalpha()):
+                words.insert(at, words[at])
+            else:
+                words.insert(at, self.rng.choice(FILLERS) + ',' * (self.rng.random() < 0.5))
+        return ' '.join(words)
+
+    def say(self, template: str, values: Mapping[str, Any]) -> str:
+        """Fill a template; numbers come as digits or as words."""
+        return fill(template, {k: self._value(v) for k, v in values.items()})
+
+    def _value(self, value):
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 12 and (
+                self.rng.random() < 0.3):
+            return _NUMBERS[value]
+        return spoken(value)
+
+    def finish(self, kind: str, stages: Sequence[Stage], reply: str = '', template: str = '',
+               helper: Sequence[Act] = ()) -> Intent:
+        """Return the intent with an opener, capitals and a full stop, or none of that."""
+        stages = [Stage(x.words.replace(',,', ','), x.plan, x.pause_s) for x in stages]
+        first = stages[0].words
+        if self.rng.random() < self.disfluency:
+            first = f'{self.rng.choice(OPENERS)} {first}'
+        if not self._plain:
+            first = first[0].upper() + first[1:]
+            bare = _LEAD.sub('', first)
+            mark = '?' if _QUESTION.match(bare) else '.'
+            last = stages[-1] if len(stages) > 1 else Stage(first, stages[0].plan)
+            stages[-1] = Stage(last.words + mark, last.plan, last.pause_s)
+        if self._plain:
+            first = first.replace(',', '').replace('...', '').lower()
+            stages[1:] = [Stage(re.sub(r'[,.]', '', s.words).lower(), s.plan, s.pause_s)
+                          for s in stages[1:]]
+        if len(stages) > 1 or self._plain:
+            stages[0] = Stage(first, stages[0].plan, stages[0].pause_s)
+        return Intent(kind, tuple(stages), reply, template, tuple(helper))
+
+    def framed(self, ask: str) -> str:
+        """Return a clause in one of the frames."""
+        return self.rng.choice(list(self.language.phrases['frames'])).replace('{ask}', ask)
+
+    # -- requests ---------------------------------------------------------------------------------
+    def pick(self, test=lambda tool: True) -> Optional[SimTool]:
+        """Return one of the tools that pass a test."""
+        fitting = [t for t in self.tools if test(t)]
+        return self.rng.choice(fitting) if fitting else None
+
+    def request(self, tool: SimTool, kind: str = 'request') -> Intent:
+        """Ask for one tool."""
+        ask = tool.concept.say and self.rng.random() < 0.5
+        clause = self.rng.choice(tool.concept.say if ask or not tool.concept.ask
+                                 else tool.concept.ask)
+        template = clause if ask or not tool.concept.ask else self.framed(clause)
+        act = self.act(tool, template)
+        words = self.say(self.loosely(template), act.values)
+        stages = [Stage(words, (act,))]
+        if self.rng.random() < 0.2 and not slots(template.split(' ')[0]) and ' ' in words:
+            # a thinking pause: nothing is asked for yet
+            head, tail = words.split(' ', 1)
+            stages = [Stage(head, (), self.rng.uniform(0.5, 1.5)), Stage(' ' + tail, (act,))]
+        return self.finish(kind, stages, template=template)
+
+    def several(self, tools: Sequence[SimTool], kind: str = 'parallel') -> Intent:
+        """Ask for several things in one breath."""
+        stages: List[Stage] = []
+        templates = []
+        for tool in tools:
+            clause = self.rng.choice(tool.concept.ask or tool.concept.say)
+            lead = '' if stages else None
+            template = self.framed(clause) if lead is None else clause
+            act = self.act(tool, clause)
+            joined = self.rng.choice(list(self.language.phrases['joins'])) if stages else ''
+            words = joined + self.say(self.loosely(template, 1), act.values)
+            stages.append(Stage(words, (*(stages[-1].plan if stages else ()), act)))
+            templates.append(template)
+        return self.finish(kind, stages, template=' + '.join(templates))
+
+    def corrected(self, tool: SimTool) -> Optional[Intent]:
+        """Ask for something and correct a value of it."""
+        asks = [a for a in tool.concept.ask if slots(a)]
+        if not asks:
+            return None
+        clause = self.rng.choice(asks)
+        act = self.act(tool, clause)
+        other = self.changed(act)
+        if other is None or other[1] not in slots(clause):
+            return None
+        changed, name = other
+        template = self.framed(clause) if self.rng.random() < 0.6 else clause
+        if not template.endswith(clause):
+            template = clause
+        words = clause.split(' ')
+        at = next(i for i, w in enumerate(words) if f'{{{name}}}' in w)
+        # what is said again: the value with its article, or everything
+        again = ' '.join(words[max(0, at - self.rng.choice((1, 1, 2))):]) \
+            if self.rng.random() < 0.7 else clause
+        if f'{{{name}}}' not in again:
+            again = clause
+        fix = self.language.say(self.rng, 'corrections')
+        return self.finish('corrected', [
+            Stage(self.say(self.loosely(template, 1), act.values), (act,)),
+            Stage(fix + self.say(again, changed.values), (changed,))], template=template)
+
+    def removed(self, tools: Sequence[SimTool]) -> Intent:
+        """Ask for two things and take one of them back."""
+        intent = self.several(tools[:2], 'removed')
+        stays, goes = intent.plan
+        if self.rng.random() < 0.3:
+            stays, goes = goes, stays
+        words = fill(self.language.say(self.rng, 'removals'),
+                     {'inf': goes.inf(), 'gerund': goes.gerund()})
+        stages = [Stage(s.words.rstrip('.?'), s.plan) for s in intent.stages]
+        mark = '' if self._plain else '.'
+        words = re.sub(r'[,.]', '', words).lower() if self._plain else words
+        return Intent('removed', (*stages, Stage(words + mark, (stays,))),
+                      template=intent.template)
+
+    def dependent(self) -> Optional[Intent]:
+        """Ask for something whose argument is the result of something else."""
+        pairs = []
+        for first in self.tools:
+            for name, values in first.concept.result.items():
+                listed = getattr(values, 'listed', '')
+                pairs += [(first, name, second, canonical) for second in self.tools
+                          if second is not first and first.reads
+                          for canonical in second.concept.there
+                          if listed and self._list_of(second, canonical) == listed]
+        if not pairs:
+            return None
+        first, result, second, canonical = self.rng.choice(pairs)
+        if not first.concept.ask:
+            return None
+        find = self.rng.choice(first.concept.ask)
+        act = self.act(first, find)
+        there = self.rng.choice(second.concept.there[canonical])
+        drawn = second.draw(self.rng, there)
+        drawn[canonical] = Ref(act.key, result)
+        then = Act(self.key(), second.spec.name, second.arguments(drawn), second, drawn)
+        form = self.language.say(self.rng, 'there', find='\0', there='\1')
+        head, tail = form.split('\0')[1].split('\1')
+        lead = self.framed(find)
+        lead = lead if lead.endswith(find) else find
+        return self.finish('dependent', [
+            Stage(self.say(self.loosely(lead, 1), act.values), (act,)),
+            Stage(head + self.say(there, drawn) + tail, (act, then))], template=find)
+
+    @staticmethod
+    def _list_of(tool: SimTool, canonical: str) -> str:
+        return tool.allowed[canonical].listed if canonical in tool.allowed else ''
+
+    # -- the agent's own tools ---------------------------------------------------------------------
+    def span(self) -> Tuple[str, int]:
+        """Return a time span in words and in seconds."""
+        if self.rng.random() < 0.5:
+            count = self.rng.choice((10, 20, 30, 45, 60, 90))
+            return f'{count} seconds', count
+        count = self.rng.choice((1, 2, 3, 4, 5, 10, 15, 20, 25))
+        return f'{self._value(count)} minute{"s" * (count != 1)}', 60 * count
+
+    def timer(self, kind: str) -> Intent:
+        """Ask for a timer; kinds: timer, remind, every, at."""
+        words, seconds = self.span()
+        chore = self.rng.choice(list(self.language.phrases['chores']))
+        clock = f'{self.rng.randrange(24)}:{self.rng.randrange(0, 60, 5):02}'
+        said = self.language.phrases[kind]
+        template = self.rng.choice(list(said))
+        text = self.loosely(fill(template, {'span': words, 'chore': chore, 'time': clock}), 1) \
+            if ',' not in template else fill(template, {'span': words, 'chore': chore})
+        if kind == 'at':
+            text = fill(template, {'time': clock})
+            hour, minute = clock.split(':')
+            act = self.builtin('set_timer', at=f'{int(hour):02}:{minute}')
+            reply = f'I will wake you at {clock}.'
+        elif kind == 'every':
+            act = self.builtin('set_timer', every_s=seconds, text=chore)
+            reply = f'I will remind you every {words}.'
+        elif kind == 'remind':
+            act = self.builtin('set_timer', after_s=seconds, text=chore)
+            reply = f'I will remind you in {words}.'
+        else:
+            act = self.builtin('set_timer', after_s=seconds)
+            reply = f'The timer is set for {words}.'
+        return self.finish(kind, [Stage(text, (act,))], reply, template)
+
+    def helper(self, kind: str) -> Optional[Intent]:
+        """Ask for a helper in the background; kinds: fork, spawn."""
+        tools = [t for t in self.tools if t.concept.ask and t.spec.effect != 'confirm']
+        if not tools:
+            return None
+        tool = self.rng.choice(tools)
+        clause = self.rng.choice(tool.concept.ask)
+        inner = self.act(tool, clause)
+        task = fill(clause, inner.values)
+        act = self.builtin('fork', task=task) if kind == 'fork' else self.builtin(
+            'spawn', brief=task, tools=[tool.spec.name])
+        template = self.rng.choice(list(self.language.phrases[kind]))
+        return self.finish(kind, [Stage(template.replace('{ask}', task), (act,))],
+                           'A helper is on it.', template, [inner])
+
+    # -- talk -------------------------------------------------------------------------------------
+    def small_talk(self) -> Intent:
+        """Say something that needs no tool."""
+        words, reply = self.rng.choice(list(self.language.phrases['small_talk']))
+        return self.finish('small_talk', [Stage(words)], reply, words)
+
+    def about(self) -> Intent:
+        """Ask what the robot can do; the answer is long enough to be interrupted."""
+        can = [t.spec.description.rstrip('.').split('. ')[0] for t in self.tools[:4]]
+        parts = [c[0].lower() + c[1:] for c in can]
+        reply = 'I am a robot with tools. ' + ' '.join(f'I can {p}.' for p in parts)
+        return self.finish('about', [Stage(self.language.say(self.rng, 'about'))],
+                           reply + ' Just tell me what you need.')
+
+    def unmeetable(self) -> Intent:
+        """Ask for what no tool can do."""
+        if self.foreign and self.rng.random() < 0.5:
+            tool = self.rng.choice(self.foreign)
+            clause = self.rng.choice(tool.concept.ask or tool.concept.say)
+            act = self.act(tool, clause)
+            template = self.framed(clause) if tool.concept.ask else clause
+            return self.finish('unmeetable', [Stage(self.say(self.loosely(template), act.values))],
+                               f'Sorry, I cannot {act.inf()}, I have no tool for that.', template)
+        words, what = self.rng.choice(list(self.language.phrases['unmeetable']))
+        template = words if _QUESTION.match(words) else self.framed(words)
+        return self.finish('unmeetable', [Stage(self.loosely(template))],
+                           f'Sorry, I cannot {what}, I have no tool for that.', words)
+
+    def unknown_value(self) -> Optional[Intent]:
+        """Ask for a value that the tool's schema does not list."""
+        options = []
+        for tool in self.tools:
+            for name, values in tool.allowed.items():
+                whole = self.language.lists.get(values.listed) or self.language.lists.get(
+                    _LIKELY.get(name, ''), ())
+                others = [v for v in whole if v not in values.choices]
+                asks = [a for a in tool.concept.ask if name in slots(a)]
+                if values.kind == 'enum' and others and asks:
+                    options.append((tool, name, others, asks))
+        if not options:
+            return None
+        tool, name, others, asks = self.rng.choice(options)
+        clause = self.rng.choice(asks)
+        act = self.act(tool, clause)
+        wrong = self.rng.choice(others)
+        template = self.framed(clause)
+        return self.finish(
+            'unknown_value', [Stage(self.say(self.loosely(template),
+                                             {**act.values, name: wrong}))],
+            f'Sorry, I do not know the {wrong}.', template)
