@@ -1,12 +1,32 @@
 """Few-shot examples for the head of the prompt: with them a 0.5B model calls tools reliably."""
-from typing import Any, List, Sequence, Tuple
+from typing import Any, Callable, List, Sequence, Tuple
 
 from async_agent_ros.core.chatml_format import PromptFormat
+from async_agent_ros.core.chatml_text import dumps, escape
 from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.core.words import Effect
 
 
-def example_messages(settings: PromptFormat, specs: Sequence[ToolSpec]) -> List[Tuple[str, Any]]:
+def examples(settings: PromptFormat, specs: Sequence[ToolSpec],
+             call_line: Callable[[str, Any], str]) -> List[Tuple[str, str]]:
+    """Return the examples as roles and texts; `call_line(name, arguments)` writes a call."""
+    found: List[Tuple[str, str]] = []
+    for role, content in _messages(settings, specs):
+        if role == 'call':
+            role, text = 'assistant', call_line(content['name'], content.get('arguments', {}))
+        else:
+            text = escape(content if isinstance(content, str) else dumps(content))
+        if role == 'assistant' and found and found[-1][0] == role:
+            # text and calls in a row are one message, as a generation writes it
+            found[-1] = (role, f'{found[-1][1]}\n{text}')
+        else:
+            found.append((role, text))
+    if found and settings.examples_end:
+        found.append(('system', escape(settings.examples_end)))
+    return found
+
+
+def _messages(settings: PromptFormat, specs: Sequence[ToolSpec]) -> List[Tuple[str, Any]]:
     """
     Return the examples as pairs of role and content; role `call` has name and arguments.
 

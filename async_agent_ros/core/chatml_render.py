@@ -10,7 +10,7 @@ not kept.
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-from async_agent_ros.core.chatml_examples import example_messages
+from async_agent_ros.core.chatml_examples import examples
 from async_agent_ros.core.chatml_format import PAUSE_MARK, PromptFormat
 from async_agent_ros.core.chatml_running import clip, running_text, RunningCall
 from async_agent_ros.core.chatml_text import dumps, escape, tool_line
@@ -330,23 +330,10 @@ class Renderer:
         lines += [settings.tools_header, *(tool_line(s, settings.show_results) for s in specs)] \
             if specs else [settings.no_tools]
         text = self._message('system', escape('\n'.join(lines)), self._first_ns or 0)
-        examples: List[Tuple[str, str]] = []
-        for role, content in example_messages(settings, specs):
-            if role == 'call':
-                role, content = 'assistant', self.call_line(
-                    '', content['name'], content.get('arguments', {}))
-            else:
-                content = escape(content if isinstance(content, str) else dumps(content))
-            if role == 'assistant' and examples and examples[-1][0] == role:
-                # text and calls in a row are one message, as a generation writes it
-                examples[-1] = (role, f'{examples[-1][1]}\n{content}')
-            else:
-                examples.append((role, content))
-        if examples and settings.examples_end:
-            examples.append(('system', escape(settings.examples_end)))
         # examples stand before the session: their clock is its zero
         return text + ''.join(
-            self._message(role, content, self._first_ns or 0) for role, content in examples)
+            self._message(role, content, self._first_ns or 0) for role, content in examples(
+                settings, specs, lambda name, arguments: self.call_line('', name, arguments)))
 
     # -- reading ----------------------------------------------------------------------------------
     @property

@@ -41,7 +41,9 @@ def running_text(running: Mapping[str, RunningCall], prompt_format: PromptFormat
     if len(running) > prompt_format.running_shown:
         lines.append(prompt_format.running_more.format(
             count=len(running) - prompt_format.running_shown))
-    return '\n'.join((*lines, *filter(None, (prompt_format.running_note,))))
+    if prompt_format.running_note:
+        lines.append(prompt_format.running_note)
+    return '\n'.join(lines)
 
 
 def _line(call: RunningCall, prompt_format: PromptFormat, spec: Optional[ToolSpec],
