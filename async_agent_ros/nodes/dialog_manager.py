@@ -21,6 +21,7 @@ from async_agent_ros.msg import AgentState, CallCommand, CallEvent, Interrupt, K
 from async_agent_ros.msg import LedgerEntry, Say, SpeechActivity, SpeechProgress
 from async_agent_ros.msg import ToolAnnouncement, Transcript, TurnMetrics
 from async_agent_ros.nodes import convert, journal, node_base, qos
+from async_agent_ros.nodes.call_orders import CallOrders
 from async_agent_ros.nodes.converse_server import ConverseServer
 from async_agent_ros.nodes.generate_client import GenerateClient
 from async_agent_ros.nodes.kernel_parameters import declare_settings, follow_settings
@@ -75,7 +76,7 @@ class DialogManager(Node):
         self._timer_queue = TimerQueue(
             self, lambda t: self.post(events.TimerFired(self._now(), timer_id=t)))
         self._servers = ToolServers(self.post, self._now, self.get_logger().warning)
-        self._generate = GenerateClient(self, self.post, self._now)
+        self._generate = GenerateClient(self, self._session, self.post, self._now)
         self._converse = ConverseServer(self, self.post, self._now)
         self._create_publishers()
         self._create_subscriptions()
@@ -133,7 +134,8 @@ class DialogManager(Node):
         self._state_pub = publisher(AgentState, 'state', qos.STATE)
         self._interrupt_pub = publisher(Interrupt, 'interrupt', qos.COMMAND)
         self._say_pub = publisher(Say, 'say', qos.COMMAND)
-        self._command_pub = publisher(CallCommand, 'call_command', qos.COMMAND)
+        self._orders = CallOrders(
+            self, publisher(CallCommand, 'call_command', qos.COMMAND).publish)
         self._metrics_pub = publisher(TurnMetrics, 'metrics', qos.EVENT)
         self._event_pub = publisher(KernelEvent, 'kernel_events', qos.RECORD)
 
@@ -143,7 +145,8 @@ class DialogManager(Node):
         def subscribe(kind, topic, callback, profile, group=None, peer=None):
             self.create_subscription(
                 kind, topic, callback, profile, callback_group=group,
-                event_callbacks=liveliness_callbacks(peer, self.post, self._now) if peer else None,
+                event_callbacks=(liveliness_callbacks(peer, self._on_peer, self._now)
+                                 if peer else None),
                 qos_overriding_options=qos.OVERRIDABLE)
 
         subscribe(Interrupt, 'interrupt_request', self._on_interrupt_request, qos.COMMAND, urgent)
@@ -159,6 +162,11 @@ class DialogManager(Node):
         subscribe(ToolAnnouncement, 'tools', self._servers.on_announcement, ANNOUNCEMENTS)
 
     # -- messages to events -----------------------------------------------------------------------
+    def _on_peer(self, event: events.PeerChanged) -> None:
+        if event.peer == 'dispatcher' and not event.alive:
+            self._orders.forget()
+        self.post(event)
+
     def _on_interrupt_request(self, message: Interrupt) -> None:
         if message.action not in ('', Interrupt.ACTION_STOP):
             self.get_logger().warning(f'interrupt_request with action {message.action!r} ignored: '
@@ -192,6 +200,7 @@ class DialogManager(Node):
             error_msg=message.error_msg))
 
     def _on_call_event(self, message: CallEvent) -> None:
+        self._orders.on_event(message)
         if message.event == CallEvent.ACCEPTED:
             self.post(events.CallAccepted(self._now(), call_id=message.call_id))
         elif message.event == CallEvent.FEEDBACK:
@@ -270,11 +279,11 @@ class DialogManager(Node):
         elif isinstance(effect, effects.StateChanged):
             self._publish_state()
         elif isinstance(effect, effects.CancelCall):
-            self._command_pub.publish(CallCommand(
+            self._orders.send(CallCommand(
                 command=CallCommand.CANCEL, session=self._session, call_id=effect.call_id,
                 commit_seq=effect.retract_seq, stamp=to_time(self._now())))
         elif isinstance(effect, effects.FindCall):
-            self._command_pub.publish(CallCommand(
+            self._orders.send(CallCommand(
                 command=CallCommand.FIND, session=self._session, call_id=effect.call_id,
                 instance=effect.instance, name=effect.spec.name,
                 action_name=effect.spec.action_name, commit_seq=effect.commit_seq,
@@ -320,7 +329,7 @@ class DialogManager(Node):
                 error_code=words.Error.LEDGER_UNAVAILABLE,
                 error_msg=f'not executed: {self._journal.error}'))
             return
-        self._command_pub.publish(
+        self._orders.send(
             convert.execute_to_msg(effect, self._session, to_time(self._now())))
 
     def _report_turn(self, effect: effects.TurnMeasured) -> None:

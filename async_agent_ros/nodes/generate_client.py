@@ -3,11 +3,22 @@ import json
 import time
 from typing import Callable, Dict, Optional
 
+from rclpy.clock import Clock, ClockType
+
 from async_agent_ros.action import Generate
 from async_agent_ros.core import effects, events
 from async_agent_ros.core.words import Error
 from async_agent_ros.nodes.convert import entry_to_msg
 from async_agent_ros.nodes.feedback import FeedbackClient
+
+READY_WAIT_S = 3.0
+"""
+Wait for the dispatcher to be found: a node that has just started, or was restarted, may take that
+long to be discovered.
+"""
+
+LOOK_PERIOD_S = 0.02
+"""Between two looks whether the dispatcher is there; only while a goal waits for it."""
 
 ACCEPT_WAIT_S = 2.0
 """Wait for a goal to be accepted: a killed dispatcher still looks ready for a while."""
@@ -22,46 +33,72 @@ FORGET_S = 60.0
 class _Pending:
     """A goal under way; its result waits until all feedback that it counts has come."""
 
-    def __init__(self, generation_id: int, epoch: int, instance: str):
+    def __init__(self, effect: effects.Generate):
         """`epoch` is that of the goal: the events of its feedback carry it too."""
-        self.generation_id = generation_id
-        self.instance = instance
+        self.effect = effect
+        self.generation_id = effect.generation_id
+        self.instance = effect.instance
+        self.epoch = effect.epoch
+        self.sent = False
         self.handle = None
         self.aborted = False
-        self.epoch = epoch
         self.received = 0
         self.result: Optional[Generate.Result] = None
         self.heard_at_s = 0.0
-        self.sent_at_s = time.monotonic()
+        self.since_s = time.monotonic()
+        """When it was asked for, then when it was sent."""
         self.accepted = False
 
 
 class GenerateClient:
     """Sends goals and turns feedback and results into events by `post`."""
 
-    def __init__(self, node, post: Callable[[events.Event], None], now: Callable[[], int]):
+    def __init__(self, node, session: str, post: Callable[[events.Event], None],
+                 now: Callable[[], int]):
         """Create the action client on the node; `now` gives the stamp of events, nanoseconds."""
+        self._session = session
         self._post = post
         self._now = now
         self._pending: Dict[int, _Pending] = {}
         self._client = FeedbackClient(node, Generate, 'generate', self._on_feedback)
+        # Patience with processes is real time, also when the ROS clock is simulated.
+        self._looking = node.create_timer(LOOK_PERIOD_S, self._look,
+                                          clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._looking.cancel()
 
     def start(self, effect: effects.Generate) -> None:
-        """Ask the dispatcher for a generation; without one the kernel learns it at once."""
+        """Ask the dispatcher for a generation; the kernel learns it when there is none."""
         # One slot per instance: whatever ran before has ended or is stale. What was aborted still
         # tells how much it wrote.
         for old in [p for p in self._pending.values()
                     if p.instance == effect.instance and not p.aborted]:
             del self._pending[old.generation_id]
-        self._pending[effect.generation_id] = _Pending(
-            effect.generation_id, effect.epoch, effect.instance)
-        if not self._client.server_is_ready():
-            self._fail(effect, Error.NO_DISPATCHER, 'no dispatcher serves the generate action; '
-                       'start it, or see its log')
-            return
+        pending = self._pending[effect.generation_id] = _Pending(effect)
+        if self._client.server_is_ready():
+            self._send(pending)
+        else:
+            self._looking.reset()
+
+    def _look(self) -> None:
+        """Send what waited for the dispatcher, or tell that there is none."""
+        unsent = [p for p in self._pending.values() if not p.sent]
+        ready = bool(unsent) and self._client.server_is_ready()
+        for pending in unsent:
+            if ready:
+                self._send(pending)
+            elif time.monotonic() - pending.since_s > READY_WAIT_S:
+                self._fail(pending, Error.NO_DISPATCHER, 'no dispatcher serves the generate '
+                           'action; start it, or see its log')
+        if all(p.sent for p in self._pending.values()):
+            self._looking.cancel()
+
+    def _send(self, pending: _Pending) -> None:
+        effect = pending.effect
+        pending.sent, pending.since_s = True, time.monotonic()
         goal = Generate.Goal(
-            instance=effect.instance, generation_id=effect.generation_id, epoch=effect.epoch,
-            context_seq=effect.context_seq, speculative=effect.speculative,
+            session=self._session, instance=effect.instance,
+            generation_id=effect.generation_id, epoch=effect.epoch, context_seq=effect.context_seq,
+            speculative=effect.speculative,
             assumed=[entry_to_msg(e, '') for e in effect.assumed])
         future = self._client.send_goal_async(goal)
         future.add_done_callback(lambda f: self._guard(self._on_accepted, effect, f))
@@ -70,6 +107,9 @@ class GenerateClient:
         """End a generation; nothing more of it is posted but its end."""
         pending = self._pending.get(generation_id)
         if pending is None:
+            return
+        if not pending.sent:
+            del self._pending[generation_id]
             return
         pending.aborted = True
         if pending.handle is not None:
@@ -145,12 +185,12 @@ class GenerateClient:
     def look_after(self) -> None:
         """Post the end of goals whose acceptance or feedback is overdue; called by a timer."""
         for pending in list(self._pending.values()):
-            if (not pending.accepted and pending.received == 0
-                    and time.monotonic() - pending.sent_at_s > ACCEPT_WAIT_S):
+            if (pending.sent and not pending.accepted and pending.received == 0
+                    and time.monotonic() - pending.since_s > ACCEPT_WAIT_S):
                 self._fail(pending, Error.NO_DISPATCHER, 'the dispatcher does not answer; '
                            'see its log')
                 continue
-            if pending.aborted and time.monotonic() - pending.sent_at_s > FORGET_S:
+            if pending.aborted and time.monotonic() - pending.since_s > FORGET_S:
                 del self._pending[pending.generation_id]
                 continue
             if (pending.result is not None

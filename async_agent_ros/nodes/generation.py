@@ -129,7 +129,6 @@ class InstanceWorker:
         self._log = log
         self._renderer = Renderer(prompt_format, instance)
         self._session = ''
-        self._newest_id = 0
         self._guess = ''
         self._warmed = ''
         self._warming = threading.Event()
@@ -194,29 +193,28 @@ class InstanceWorker:
     # -- a generation -----------------------------------------------------------------------------
     def _generate(self, generation: Generation) -> None:
         goal, abort = generation.goal, generation.abort
-        if goal.generation_id <= self._newest_id:
-            # ids rise in a session, so the manager may have begun another one
-            self._mirror.check_session(self._ledger_timeout_s, abort)
-        self._newest_id = goal.generation_id
         while not self._slot.ready.wait(_POLL_S):
             if abort.is_set():
                 break
-        if goal.epoch < self._epoch() and self._instance == MAIN:
-            generation.end('aborted', Generate.Result.ERROR_STALE,
-                           f'epoch {goal.epoch} is over, {self._epoch()} is in force')
-        elif abort.is_set():
+        if abort.is_set():
             generation.end('aborted')
         elif self._slot.engine is None:
             generation.end('error', self._slot.error_code or Generate.Result.ERROR_NO_MODEL,
                            self._slot.error or 'the engine is closed; configure the dispatcher')
-        elif not self._mirror.wait_for(goal.context_seq, self._ledger_timeout_s, abort):
+        elif not self._mirror.wait_for(goal.session, goal.context_seq, self._ledger_timeout_s,
+                                       abort):
             if abort.is_set():
                 generation.end('aborted')
             else:
                 generation.end(
                     'error', Generate.Result.ERROR_LEDGER_GAP,
-                    f'the ledger is known to seq {self._mirror.next_seq}, but the goal needs '
-                    f'{goal.context_seq}; is dialog_manager alive and its get_ledger reachable?')
+                    f'the ledger of session {self._mirror.session or "(none)"} is known to seq '
+                    f'{self._mirror.next_seq}, but the goal needs {goal.context_seq} of session '
+                    f'{goal.session}; is dialog_manager alive and its get_ledger reachable?')
+        # Only now: another session counts its epochs anew.
+        elif goal.epoch < self._epoch() and self._instance == MAIN:
+            generation.end('aborted', Generate.Result.ERROR_STALE,
+                           f'epoch {goal.epoch} is over, {self._epoch()} is in force')
         else:
             self._stream(generation, self._context(goal))
 

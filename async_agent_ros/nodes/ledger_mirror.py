@@ -55,12 +55,17 @@ class LedgerMirror:
         with self._changed:
             return self._entries[from_seq:until_seq]
 
-    def wait_for(self, until_seq: int, timeout_s: float, abort: threading.Event) -> bool:
-        """Wait until all entries below until_seq are here; not to be called from a callback."""
+    def wait_for(self, session: str, until_seq: int, timeout_s: float,
+                 abort: threading.Event) -> bool:
+        """
+        Wait until all entries of the session below until_seq are here.
+
+        Not to be called from a callback. False when time is up or `abort` is set.
+        """
         deadline = time.monotonic() + timeout_s
         waited = False
         with self._changed:
-            while len(self._entries) < until_seq:
+            while session != self._session or len(self._entries) < until_seq:
                 left_s = deadline - time.monotonic()
                 if left_s <= 0.0 or abort.is_set():
                     return False
@@ -69,18 +74,6 @@ class LedgerMirror:
                 self._changed.wait(min(left_s, _SLICE_S))
                 waited = True
         return True
-
-    def check_session(self, timeout_s: float, abort: threading.Event) -> None:
-        """Ask the manager which session it has; waits for the answer within the time."""
-        if not self._client.service_is_ready():
-            return
-        answered = threading.Event()
-        future = self._client.call_async(GetLedger.Request(from_seq=0, max_entries=1))
-        future.add_done_callback(lambda f: (self._on_entries(f), answered.set()))
-        deadline = time.monotonic() + timeout_s
-        while not answered.wait(_SLICE_S):
-            if abort.is_set() or time.monotonic() > deadline:
-                return
 
     def _on_entry(self, msg: LedgerEntry) -> None:
         self._add([msg], msg.session)

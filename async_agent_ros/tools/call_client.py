@@ -33,3 +33,10 @@ class CallClient(ActionClient):
             self._crowded = len(status.status_list) > CROWD
             self._unpacked_s = time.monotonic()
         return data
+
+    async def execute(self, taken_data):
+        """Hand over what was taken; the result last, as it ends what feedback tells about."""
+        result = taken_data.pop('result', None)
+        await super().execute(taken_data)
+        if result is not None:
+            await super().execute({'result': result})

@@ -61,7 +61,8 @@ class CallExecutor:
     Executes calls for the dispatcher; at home in the thread of the node's executor.
 
     handle() takes CallCommands; publish_event gets CallEvents: at most one ACCEPTED, any number
-    of FEEDBACK, exactly one ENDED per call. Action clients are made when a server announces
+    of FEEDBACK, exactly one ENDED per call, and again the last of ACCEPTED and ENDED whenever an
+    order is repeated. Action clients are made when a server announces
     itself, so that the first call need not wait for discovery. Nothing here blocks.
     """
 
@@ -103,7 +104,7 @@ class CallExecutor:
                 for name, server in list(self._servers.items())}
 
     def handle(self, command: CallCommand) -> None:
-        """Take an order; a repeated one, and one about an ended call, changes nothing."""
+        """Take an order; a repeated one changes nothing, and is answered with what is known."""
         key = (command.session, command.call_id)
         if command.command == CallCommand.EXECUTE:
             self._execute(key, command)
@@ -121,15 +122,21 @@ class CallExecutor:
 
     def _find(self, key, command):
         """Tell a restarted manager how the call stands; never execute it."""
-        call = self._calls.get(key)
-        if call is None:
-            ended = self._known.get(key) or CallEvent(
-                event=CallEvent.ENDED, call_id=command.call_id, status=str(Status.LOST),
-                error_code=Error.LOST, result_json='null',
-                error_msg='this dispatcher never saw the call: whether it ran is unknown',
-                stamp=self._node.get_clock().now().to_msg())
+        if key in self._known:
+            self._tell_again(key)
+            return
+        self._publish_event(CallEvent(
+            event=CallEvent.ENDED, call_id=command.call_id, status=str(Status.LOST),
+            error_code=Error.LOST, result_json='null',
+            error_msg='this dispatcher never saw the call: whether it ran is unknown',
+            stamp=self._node.get_clock().now().to_msg()))
+
+    def _tell_again(self, key):
+        """Tell a manager that may not have heard it how a call stands."""
+        call, ended = self._calls.get(key), self._known[key]
+        if ended is not None:
             self._publish_event(ended)
-        elif call.life.stage is Stage.RUNNING:
+        elif call is not None and call.life.stage is Stage.RUNNING:
             self._tell(call, CallEvent.ACCEPTED)
 
     def close(self, reason: str = 'the dispatcher stops') -> None:
@@ -144,6 +151,7 @@ class CallExecutor:
 
     def _execute(self, key, command):
         if key in self._known:
+            self._tell_again(key)
             return
         _remember(self._known, key)
         call = _Call(command, CallLife(

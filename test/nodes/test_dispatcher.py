@@ -114,8 +114,8 @@ class Bench:
     def generate(self, generation_id=1, epoch=0, context_seq=None, instance='main'):
         feedback = self.feedbacks[instance, generation_id] = []
         context_seq = len(self.entries) if context_seq is None else context_seq
-        goal = Generate.Goal(instance=instance, generation_id=generation_id, epoch=epoch,
-                             context_seq=context_seq)
+        goal = Generate.Goal(session=self.session, instance=instance, epoch=epoch,
+                             generation_id=generation_id, context_seq=context_seq)
         sent = self.client.send_goal_async(goal)
         self.until(sent.done)
         return sent.result(), feedback
@@ -266,7 +266,8 @@ def test_unreachable_entries_end_the_goal_with_the_remedy(bench, script):
     assert status == GoalStatus.STATUS_ABORTED
 
 
-def test_new_session_starts_afresh(bench, script):
+@pytest.mark.parametrize('generation_id', [1, 9])
+def test_new_session_starts_afresh(bench, script, generation_id):
     bench.start(**script())
     bench.until(lambda: bench.node._mirror._client.service_is_ready())
     for words in ('one', 'two', 'three'):
@@ -277,7 +278,7 @@ def test_new_session_starts_afresh(bench, script):
     bench.result(handle, feedback)
     bench.session, bench.entries = 's2', []
     bench.add(Kind.USER, 'fresh', publish=False)  # its topic is late
-    handle, feedback = bench.generate(generation_id=1, epoch=0)
+    handle, feedback = bench.generate(generation_id=generation_id, epoch=0)
     result, _ = bench.result(handle, feedback)
     assert result.error_code == 0, result.error_msg
     assert feedback[1].text == 'You said fresh.'

@@ -95,12 +95,15 @@ def test_failures_are_told_and_the_server_goes_on(call, name, arguments, code, w
     assert call('echo', '{"text": "still here"}').status == 'succeeded'
 
 
-def test_progress_of_a_generator_comes_in_order(call, dispatcher):
-    end = call('steps', '{"n": 3}')
-    assert json.loads(end.result_json) == '3 steps'
-    events = kinds(dispatcher, end.call_id)
+def test_progress_of_a_generator_comes_in_order(dispatcher):
+    dispatcher.order('steps', 'steps', '{"n": 3}')
+    for i in range(3):
+        told = wait_for(lambda: dispatcher.of('steps', CallEvent.FEEDBACK)[i:], what=f'step {i}')
+        assert [feedback.text for feedback in told] == [f'step {i}']
+        servers.STEPS.put(None)
+    assert json.loads(dispatcher.end_of('steps').result_json) == '3 steps'
+    events = kinds(dispatcher, 'steps')
     assert events[0] == CallEvent.ACCEPTED and events[-1] == CallEvent.ENDED
-    assert dispatcher.of(end.call_id, CallEvent.FEEDBACK)[0].text == 'step 0'
 
 
 @pytest.mark.parametrize('name, partial', [('work', {'done': 'half'}), ('nap', None)])
@@ -139,12 +142,18 @@ def test_a_cancel_that_comes_too_late_changes_nothing(call, dispatcher):
     assert kinds(dispatcher, end.call_id).count(CallEvent.ENDED) == 1
 
 
-def test_a_repeated_order_is_ignored(call, dispatcher):
+def test_a_repeated_order_is_answered_and_not_executed(call, dispatcher):
     end = call('count_me')
     dispatcher.order(end.call_id, 'count_me')
     call('echo', '{"text": "y"}')
-    assert kinds(dispatcher, end.call_id).count(CallEvent.ENDED) == 1
+    assert dispatcher.of(end.call_id, CallEvent.ENDED) == [end, end]
     assert servers.RUNS.count(end.call_id) == 1
+    dispatcher.order('long', 'work', '{"seconds": 30.0}')
+    dispatcher.running('long')
+    dispatcher.order('long', 'work', '{"seconds": 30.0}')
+    wait_for(lambda: kinds(dispatcher, 'long').count(CallEvent.ACCEPTED) == 2)
+    dispatcher.cancel('long', 'work')
+    assert dispatcher.end_of('long').status == 'cancelled'
 
 
 def test_a_server_never_runs_a_call_twice(dispatcher, server):

@@ -1,5 +1,6 @@
 """A tool server for the tests, as a process of its own: python tool_servers.py NAME."""
 import asyncio
+import queue
 import sys
 import threading
 from typing import Generator
@@ -8,6 +9,8 @@ from async_agent_ros.tools import (Progress, tool, ToolCancelled, ToolContext, T
                                    ToolServer)
 
 RUNS = []
+STEPS = queue.SimpleQueue()
+"""The tool `steps` takes one before it goes on."""
 """Every run of `count_me`, by call id."""
 
 RELEASE = threading.Event()
@@ -61,6 +64,7 @@ def steps(n: int) -> Generator[Progress, None, str]:
     """Work in steps."""
     for i in range(n):
         yield Progress(i / n, f'step {i}')
+        STEPS.get(timeout=20.0)
     return f'{n} steps'
 
 

@@ -1,0 +1,169 @@
+"""What the manager asks of a dispatcher that is found late, topic by topic."""
+import time
+
+from domains import reserve
+import pytest
+import rclpy
+from rclpy.action import ActionServer
+from rclpy.executors import SingleThreadedExecutor
+
+from async_agent_ros.action import Generate
+from async_agent_ros.core import effects, events
+from async_agent_ros.core.ledger import MAIN
+from async_agent_ros.core.words import Error
+from async_agent_ros.msg import CallCommand, CallEvent
+from async_agent_ros.nodes import generate_client
+from async_agent_ros.nodes.call_orders import CallOrders, GIVE_UP_S
+from async_agent_ros.nodes.generate_client import GenerateClient
+
+EXECUTE, CANCEL = CallCommand.EXECUTE, CallCommand.CANCEL
+
+
+class Clockwork:
+    """A node's timer, fired by hand."""
+
+    def __init__(self):
+        self.running = True
+
+    def create_timer(self, period_s, callback, clock):
+        self.fire = callback
+        return self
+
+    def cancel(self):
+        self.running = False
+
+    def reset(self):
+        self.running = True
+
+
+@pytest.fixture
+def orders():
+    """Return a CallOrders, its timer and what it publishes."""
+    clockwork, published = Clockwork(), []
+    return CallOrders(clockwork, lambda o: published.append((o.command, o.call_id))), (
+        clockwork), published
+
+
+def order(command, call_id):
+    return CallCommand(command=command, call_id=call_id)
+
+
+def answer(kind, call_id):
+    return CallEvent(event=kind, call_id=call_id)
+
+
+def test_orders_are_repeated_until_one_is_answered(orders):
+    orders, timer, published = orders
+    assert not timer.running
+    orders.send(order(EXECUTE, 'c1'))
+    orders.send(order(EXECUTE, 'c2'))
+    assert timer.running
+    timer.fire()
+    assert published == [(EXECUTE, 'c1'), (EXECUTE, 'c2')] * 2
+    orders.on_event(answer(CallEvent.ACCEPTED, 'of an earlier life'))
+    assert timer.running
+    # c1 may have been lost before the two knew each other, so it goes out once more.
+    orders.on_event(answer(CallEvent.ACCEPTED, 'c2'))
+    assert published[4:] == [(EXECUTE, 'c1')] and not timer.running
+    orders.send(order(EXECUTE, 'c3'))
+    orders.on_event(answer(CallEvent.ENDED, 'c1'))
+    assert published[5:] == [(EXECUTE, 'c3')] and not timer.running
+
+
+def test_what_was_cancelled_before_it_was_heard_of_does_not_begin(orders):
+    orders, timer, published = orders
+    orders.send(order(EXECUTE, 'c1'))
+    orders.send(order(CANCEL, 'c1'))
+    published.clear()
+    timer.fire()
+    assert published == [(CANCEL, 'c1'), (EXECUTE, 'c1')]
+    # It runs: the cancel did not arrive, and is repeated now that orders do.
+    published.clear()
+    orders.on_event(answer(CallEvent.ACCEPTED, 'c1'))
+    assert (CANCEL, 'c1') in published and not timer.running
+
+
+def test_orders_that_nobody_answers_are_given_up(orders, monkeypatch):
+    orders, timer, published = orders
+    orders.send(order(EXECUTE, 'c1'))
+    later = time.monotonic() + GIVE_UP_S + 1.0
+    monkeypatch.setattr(time, 'monotonic', lambda: later)
+    timer.fire()
+    assert len(published) == 1 and not timer.running
+
+
+def test_another_dispatcher_must_answer_again(orders):
+    orders, timer, published = orders
+    orders.send(order(EXECUTE, 'c1'))
+    orders.on_event(answer(CallEvent.ACCEPTED, 'c1'))
+    orders.forget()
+    orders.send(order(EXECUTE, 'c2'))
+    timer.fire()
+    assert published == [(EXECUTE, 'c1'), (EXECUTE, 'c2'), (EXECUTE, 'c2')]
+
+
+class Graph:
+    """A manager's action client, and a dispatcher that comes when it is told to."""
+
+    def __init__(self):
+        self.context = rclpy.Context()
+        self.context.init(domain_id=reserve())
+        self.manager = rclpy.create_node('manager', context=self.context)
+        self.dispatcher = rclpy.create_node('dispatcher', context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.manager)
+        self.executor.add_node(self.dispatcher)
+        self.events, self.goals = [], []
+        self.client = GenerateClient(self.manager, 's1', self.events.append, lambda: 0)
+
+    def appear(self):
+        self.server = ActionServer(self.dispatcher, Generate, 'generate', self._execute)
+
+    def _execute(self, handle):
+        self.goals.append((handle.request.session, handle.request.generation_id))
+        handle.succeed()
+        return Generate.Result(finish_reason='stop')
+
+    def generate(self, generation_id):
+        self.client.start(effects.Generate(generation_id, 0, 0, MAIN))
+
+    def until(self, condition, seconds=10.0):
+        end_s = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end_s
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def close(self):
+        self.executor.shutdown()
+        self.manager.destroy_node()
+        self.dispatcher.destroy_node()
+        self.context.try_shutdown()
+
+
+@pytest.fixture
+def graph():
+    graph = Graph()
+    yield graph
+    graph.close()
+
+
+def test_a_generation_waits_for_a_dispatcher_that_is_found_late(graph):
+    graph.generate(1)
+    graph.client.abort(1)
+    graph.generate(2)
+    graph.executor.spin_once(timeout_sec=0.1)
+    assert graph.events == []
+    graph.appear()
+    graph.until(lambda: graph.events)
+    assert graph.goals == [('s1', 2)]
+    ended, = graph.events
+    assert isinstance(ended, events.GenerationEnded)
+    assert (ended.generation_id, ended.error_code) == (2, 0)
+
+
+def test_a_dispatcher_that_never_comes_is_told(graph, monkeypatch):
+    monkeypatch.setattr(generate_client, 'READY_WAIT_S', 0.1)
+    graph.generate(1)
+    graph.until(lambda: graph.events)
+    ended, = graph.events
+    assert ended.error_code == Error.NO_DISPATCHER and 'start it' in ended.error_msg
