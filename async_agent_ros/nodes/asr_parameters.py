@@ -38,7 +38,8 @@ def declare(node) -> None:
     add('language', 'en', 'language that is spoken, BCP 47')
     add('compute_device', 'auto', 'where the recogniser runs',
         choices=('auto', 'cpu', 'cuda'))
-    add('threads', 2, 'threads of the recogniser', minimum=1, maximum=64)
+    add('threads', 1, 'threads of the recogniser; a second one helps little', minimum=1,
+        maximum=64)
     add('partials', True, 'recognise while the person speaks, and publish what is '
         'understood so far')
     add('partial_period_s', listen.partial_period_s,

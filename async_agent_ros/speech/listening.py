@@ -30,7 +30,7 @@ class ListenSettings:
     endpoint: EndpointSettings = EndpointSettings()
     partials: bool = True
     """Recognise while the person speaks."""
-    partial_period_s: float = 0.25
+    partial_period_s: float = 0.2
     """Least time between two rounds of it, seconds of speech."""
 
 

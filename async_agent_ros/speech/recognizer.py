@@ -145,7 +145,7 @@ class FasterWhisper:
     """Whisper through CTranslate2, on WINDOW_S of encoder instead of 30 s."""
 
     def __init__(self, path: Union[str, Path], *, language: str = 'en', device: str = 'auto',
-                 compute_type: str = 'default', threads: int = 2):
+                 compute_type: str = 'default', threads: int = 1):
         self._path, self._language = Path(path), language
         self._device, self._compute_type, self._threads = device, compute_type, threads
         self._model = None
@@ -232,10 +232,11 @@ class FasterWhisper:
         if features.shape[1] < frames:
             features = np.pad(features, ((0, 0), (0, frames - features.shape[1])))
         encoded = self._model.encode(features)
-        # A repetition would run to the limit: nobody speaks more than about 7 tokens a second.
-        limit = len(self._prompt) + 16 + int(8 * len(samples) / RATE)
+        # A repetition would run to the limit: nobody speaks more than about 6 tokens a second.
+        limit = 12 + int(6 * len(samples) / RATE)
+        # CTranslate2 takes the half of `max_length` for the output of Whisper.
         result = self._model.model.generate(
-            encoded, [self._prompt], beam_size=1, max_length=limit, suppress_blank=True,
+            encoded, [self._prompt], beam_size=1, max_length=2 * limit, suppress_blank=True,
             suppress_tokens=self._suppress, return_scores=True, return_no_speech_prob=True)[0]
         tokens = [t for t in result.sequences_ids[0] if t < self._tokenizer.eot]
         return (self._tokenizer.decode(tokens).strip(), result.scores[0],

@@ -5,6 +5,7 @@ import time
 from domains import reserve
 import rclpy
 from rclpy.action import ActionClient
+from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
 from std_msgs.msg import String
 
@@ -36,11 +37,13 @@ class LiveAgent:
             env={'ROS_DOMAIN_ID': str(self.domain), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
                  'HF_HUB_OFFLINE': '1', **(env or {})},
             output=lambda node, line: self.log.append(f'[{node}] {line}'),
+            on_event=self._on_node,
             restart=RestartPolicy(first_delay_s=0.2))
         self.namespace = namespace
         self.entries = {}
         self.states, self.interrupts, self.progress = [], [], []
         self.metrics, self.kernel_events = [], []
+        self._managers = self._readers = 0
         self._news = threading.Condition()
 
     # -- start and end ----------------------------------------------------------------------------
@@ -57,7 +60,9 @@ class LiveAgent:
                 (TurnMetrics, 'metrics', qos.EVENT, self.metrics.append),
                 (KernelEvent, 'kernel_events', qos.RECORD, self.kernel_events.append)):
             self.node.create_subscription(kind, topic, self._noting(store), profile)
-        self.text_in = self.node.create_publisher(String, 'text_in', qos.EVENT)
+        self.text_in = self.node.create_publisher(
+            String, 'text_in', qos.EVENT,
+            event_callbacks=PublisherEventCallbacks(matched=self._noting(self._on_matched)))
         self.interrupt_request = self.node.create_publisher(
             Interrupt, 'interrupt_request', qos.COMMAND)
         self.get_ledger = self.node.create_client(GetLedger, 'get_ledger')
@@ -84,6 +89,22 @@ class LiveAgent:
         if error is not None:
             print('\n'.join(self.log[-60:]))
             print(self.transcript())
+
+    def _on_node(self, event):
+        self._managers += (event.node, event.kind) == ('dialog_manager', 'started')
+
+    def _on_matched(self, status):
+        self._readers = status.total_count
+
+    @property
+    def heard(self):
+        """
+        Whether what is said now reaches the manager.
+
+        One that was killed counts as a reader for a while: there must have been as many readers
+        as managers.
+        """
+        return self._readers >= max(self._managers, 1)
 
     def _noting(self, store):
         def callback(message):
@@ -128,14 +149,14 @@ class LiveAgent:
     def wait_ready(self, tool='navigate_to', timeout_s=40.0):
         """Wait until text, engine and tools are there."""
         self.wait_entry('system', f'"{tool}"', timeout_s=timeout_s)
-        self.wait('manager and dispatcher', lambda: self.text_in.get_subscription_count()
+        self.wait('manager and dispatcher', lambda: self.heard
                   and self.node.count_subscribers(self.namespace + '/call_command')
                   and any('engine' in line for line in self.log if 'dispatcher' in line),
                   timeout_s)
 
     def say(self, text) -> int:
         """Type a text; return the seq after which its effects stand."""
-        self.wait('a manager that listens', self.text_in.get_subscription_count)
+        self.wait('a manager that listens', lambda: self.heard)
         seq = max(self.entries, default=-1)
         self.text_in.publish(String(data=text))
         return seq

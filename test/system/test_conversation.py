@@ -51,7 +51,7 @@ def test_stop_cancels_the_motion_and_the_robot_says_where_it_is(agent):
     agent.say('stop')
     result = agent.wait_entry('result', call_id=call.call_id)
     assert result.status == 'cancelled'
-    assert agent.interrupts[-1].scope == 'motion'
+    agent.wait('the interrupt', lambda: [i for i in agent.interrupts if i.scope == 'motion'])
 
 
 def test_a_killed_manager_goes_on_where_it_stopped(agent):
@@ -127,6 +127,7 @@ def test_converse_refuses_an_empty_text(agent):
 def test_the_ledger_is_served_from_any_seq(agent):
     agent.say('hello')
     agent.wait_entry('assistant')
+    assert agent.get_ledger.wait_for_service(10.0)
     future = agent.get_ledger.call_async(GetLedger.Request(from_seq=1))
     response = agent.wait('ledger', lambda: future.done() and future.result())
     assert [e.seq for e in response.entries] == list(range(1, response.next_seq))

@@ -166,7 +166,7 @@ class _Goal:
         """Return the response; asks again, since answers get lost where servers are new."""
         asked = []
         watch = asyncio.ensure_future(self._watch())
-        wait_s = ASK_AGAIN_S
+        wait_s, growth = ASK_AGAIN_S, 2
         try:
             while True:
                 asked.append(asyncio.ensure_future(
@@ -176,11 +176,12 @@ class _Goal:
                 for answer in asked:
                     if answer.done():
                         return answer.result()
-                wait_s = min(2 * wait_s, 16 * ASK_AGAIN_S)
+                wait_s = min(growth * wait_s, 16 * ASK_AGAIN_S)
                 if watch.done():
                     watch.result()    # raises when there is no server any more
                     watch = asyncio.ensure_future(self._watch())
-                    wait_s = ASK_AGAIN_S
+                    # It does not know the goal, and says so at once.
+                    wait_s, growth = ASK_AGAIN_S, 1
         finally:
             for task in (*asked, watch):
                 task.cancel()

@@ -1,4 +1,5 @@
 """The bridge as a process, over DDS, with a robot in another process that knows nothing of it."""
+import itertools
 import json
 import pathlib
 
@@ -41,17 +42,16 @@ def call(client, call_id, name, arguments=None, **options):
     return event, json.loads(event.result_json)
 
 
-def test_an_action_succeeds_with_progress(client):
+def test_an_action_succeeds(client):
     event, result = call(client, 'a1', 'fibonacci', {'n': 12})
     assert event.status == 'succeeded', event.error_msg
     assert result == {'sequence': [0, 1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89]}
-    feedback = client.of('a1', CallEvent.FEEDBACK)
-    assert feedback and feedback[-1].text.startswith('numbers so far: ')
 
 
 def test_a_cancel_reaches_the_foreign_goal(client):
     order(client, 'a2', 'fibonacci', {'n': 1000})
-    wait_for(lambda: client.of('a2', CallEvent.FEEDBACK), 20.0)
+    feedback = wait_for(lambda: client.of('a2', CallEvent.FEEDBACK), 20.0)
+    assert feedback[-1].text.startswith('numbers so far: ')
     client.cancel('a2', 'fibonacci', server='bridge')
     event = client.end_of('a2', 20.0)
     assert (event.status, event.error_msg) == ('cancelled', 'cancelled on request')
@@ -155,10 +155,13 @@ def test_an_image_is_summarised(client):
 def test_publishing_for_a_while_ends_with_zero_and_the_next_message_is_awaited(client):
     order(client, 't4', 'next_word')
     client.running('t4')
-    event, result = call(client, 't5', 'drive', {'speed': 0.25, 'duration_s': 0.3})
-    assert event.status == 'succeeded', event.error_msg
-    assert result == {'published': 6}
-    heard = json.loads(client.end_of('t4', 20.0).result_json)
+    calls = itertools.count()
+    while not client.of('t4', CallEvent.ENDED):    # who hears it may be found late
+        event, result = call(client, f't5 {next(calls)}', 'drive',
+                             {'speed': 0.25, 'duration_s': 0.3})
+        assert event.status == 'succeeded', event.error_msg
+        assert result == {'published': 6}
+    heard = json.loads(client.end_of('t4').result_json)
     assert heard['data'].startswith('0.25')
 
     def last_word():
