@@ -26,6 +26,7 @@ from async_agent_ros.nodes.converse_server import ConverseServer
 from async_agent_ros.nodes.generate_client import GenerateClient
 from async_agent_ros.nodes.kernel_parameters import declare_settings, follow_settings
 from async_agent_ros.nodes.node_base import declare, now_ns, to_ns, to_time
+from async_agent_ros.nodes.patient import PatientPublisher
 from async_agent_ros.nodes.peers import liveliness_callbacks, ToolServers
 from async_agent_ros.nodes.timers import TimerQueue
 from async_agent_ros.srv import GetLedger, ListTools
@@ -133,7 +134,7 @@ class DialogManager(Node):
         self._ledger_pub = publisher(LedgerEntry, 'ledger', qos.LEDGER)
         self._state_pub = publisher(AgentState, 'state', qos.STATE)
         self._interrupt_pub = publisher(Interrupt, 'interrupt', qos.COMMAND)
-        self._say_pub = publisher(Say, 'say', qos.COMMAND)
+        self._say_pub = PatientPublisher(self, publisher(Say, 'say', qos.COMMAND), reader='tts')
         self._orders = CallOrders(
             self, publisher(CallCommand, 'call_command', qos.COMMAND).publish)
         self._metrics_pub = publisher(TurnMetrics, 'metrics', qos.EVENT)

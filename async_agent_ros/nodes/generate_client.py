@@ -11,7 +11,7 @@ from async_agent_ros.core.words import Error
 from async_agent_ros.nodes.convert import entry_to_msg
 from async_agent_ros.nodes.feedback import FeedbackClient
 
-READY_WAIT_S = 3.0
+READY_WAIT_S = 4.0
 """
 Wait for the dispatcher to be found: a node that has just started, or was restarted, may take that
 long to be discovered.

@@ -23,6 +23,7 @@ from async_agent_ros.speech.preparation import Preparation
 from async_agent_ros.speech.sinks import DeviceSink, ERROR_SINK, PacedSink, WavSink
 from async_agent_ros.speech.voice import make_voice, Voice, VoiceError, VoiceSettings
 from . import node_base, qos
+from .patient import PatientPublisher
 
 SINKS = ('topic', 'device', 'wav')
 _AHEAD_S = 10.0
@@ -63,9 +64,9 @@ class TtsNode(LifecycleNode):
         self._epoch = 0
         self._counts = {'segments': 0, 'finished': 0, 'stopped': 0, 'failed': 0}
         self._last_synthesis_ms = 'none'
-        self._progress = self.create_publisher(
+        self._progress = PatientPublisher(self, self.create_publisher(
             SpeechProgress, 'speech_progress', qos.EVENT_ALIVE,
-            qos_overriding_options=qos.OVERRIDABLE)
+            qos_overriding_options=qos.OVERRIDABLE), reader='dialog_manager')
         self._audio_out = self.create_publisher(
             Audio, 'audio_out', qos.AUDIO, qos_overriding_options=qos.OVERRIDABLE)
         # Interrupts have their own group: an executor with threads never lets them wait.

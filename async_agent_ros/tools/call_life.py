@@ -12,7 +12,7 @@ from typing import List, Union
 
 from async_agent_ros.core.words import Error, Status
 
-SERVER_WAIT_S = 3.0
+SERVER_WAIT_S = 4.0
 """Patience with a server that is not there when the call begins."""
 
 RESPONSE_WAIT_S = 2.0

@@ -6,15 +6,17 @@ import pytest
 import rclpy
 from rclpy.action import ActionServer
 from rclpy.executors import SingleThreadedExecutor
+from std_msgs.msg import String
 
 from async_agent_ros.action import Generate
 from async_agent_ros.core import effects, events
 from async_agent_ros.core.ledger import MAIN
 from async_agent_ros.core.words import Error
 from async_agent_ros.msg import CallCommand, CallEvent
-from async_agent_ros.nodes import generate_client
+from async_agent_ros.nodes import generate_client, patient, qos
 from async_agent_ros.nodes.call_orders import CallOrders, GIVE_UP_S
 from async_agent_ros.nodes.generate_client import GenerateClient
+from async_agent_ros.nodes.patient import PatientPublisher
 
 EXECUTE, CANCEL = CallCommand.EXECUTE, CallCommand.CANCEL
 
@@ -111,10 +113,12 @@ class Graph:
         self.manager = rclpy.create_node('manager', context=self.context)
         self.dispatcher = rclpy.create_node('dispatcher', context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.manager)
-        self.executor.add_node(self.dispatcher)
+        self.nodes = [self.manager, self.dispatcher]
+        for node in self.nodes:
+            self.executor.add_node(node)
         self.events, self.goals = [], []
         self.client = GenerateClient(self.manager, 's1', self.events.append, lambda: 0)
+        self.heard = []
 
     def appear(self):
         self.server = ActionServer(self.dispatcher, Generate, 'generate', self._execute)
@@ -123,6 +127,14 @@ class Graph:
         self.goals.append((handle.request.session, handle.request.generation_id))
         handle.succeed()
         return Generate.Result(finish_reason='stop')
+
+    def subscribe(self, name):
+        """Let a node of that name hear what the manager says."""
+        node = rclpy.create_node(name, context=self.context)
+        self.executor.add_node(node)
+        self.nodes.append(node)
+        node.create_subscription(
+            String, 'say', lambda m: self.heard.append((name, m.data)), qos.EVENT)
 
     def generate(self, generation_id):
         self.client.start(effects.Generate(generation_id, 0, 0, MAIN))
@@ -135,8 +147,8 @@ class Graph:
 
     def close(self):
         self.executor.shutdown()
-        self.manager.destroy_node()
-        self.dispatcher.destroy_node()
+        for node in self.nodes:
+            node.destroy_node()
         self.context.try_shutdown()
 
 
@@ -167,3 +179,29 @@ def test_a_dispatcher_that_never_comes_is_told(graph, monkeypatch):
     graph.until(lambda: graph.events)
     ended, = graph.events
     assert ended.error_code == Error.NO_DISPATCHER and 'start it' in ended.error_msg
+
+
+def test_what_is_said_before_the_voice_is_found_is_kept(graph, monkeypatch):
+    monkeypatch.setattr(patient, 'YOUNG_S', 60.0)
+    graph.subscribe('recorder')
+    say = PatientPublisher(
+        graph.manager, graph.manager.create_publisher(String, 'say', qos.EVENT), reader='tts')
+    for text in ('one', 'two'):
+        say.publish(String(data=text))
+    graph.executor.spin_once(timeout_sec=0.2)
+    assert graph.heard == []
+    graph.subscribe('tts')
+    graph.until(lambda: ('tts', 'two') in graph.heard)
+    say.publish(String(data='three'))
+    graph.until(lambda: ('tts', 'three') in graph.heard)
+    assert [t for n, t in graph.heard if n == 'tts'] == ['one', 'two', 'three']
+
+
+def test_an_old_node_waits_for_nobody(graph, monkeypatch):
+    monkeypatch.setattr(patient, 'YOUNG_S', 0.3)
+    graph.subscribe('recorder')
+    publisher = graph.manager.create_publisher(String, 'say', qos.EVENT)
+    say = PatientPublisher(graph.manager, publisher, reader='tts')
+    graph.until(publisher.get_subscription_count)
+    say.publish(String(data='one'))
+    graph.until(lambda: graph.heard == [('recorder', 'one')])

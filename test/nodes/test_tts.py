@@ -35,7 +35,7 @@ class Rig:
         self.node = TtsNode(
             namespace=namespace, context=self.context, parameter_overrides=[
                 Parameter(name, value=value) for name, value in parameters.items()])
-        self.client = Node('client', namespace=namespace, context=self.context)
+        self.client = Node('dialog_manager', namespace=namespace, context=self.context)
         self.progress, self.audio, self.diagnostics = [], [], []
         self.changed = threading.Condition()
         for kind, topic, profile, store in (

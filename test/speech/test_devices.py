@@ -37,7 +37,8 @@ class Rig:
         graph.env['ASYNC_AGENT_MODELS'] = str(models.root())
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
-        self.client = rclpy.create_node('client', namespace='/devices', context=self.context)
+        self.client = rclpy.create_node('dialog_manager', namespace='/devices',
+                                        context=self.context)
         self.progress, self.audio, self.transcripts, self.statuses = [], [], [], {}
         self.changed = threading.Condition()
         for kind, topic, profile, keep in (

@@ -54,11 +54,9 @@ def agent(tmp_path, mode):
 def switch(agent, value):
     """Set the parameter while the agent runs; return why it was refused, '' if it was not."""
     client = agent.node.create_client(SetParameters, 'dialog_manager/set_parameters')
-    agent.wait('the parameters of the manager', client.service_is_ready)
-    future = client.call_async(SetParameters.Request(parameters=[
+    answer = agent.ask(client, SetParameters.Request(parameters=[
         Parameter('kernel.speculation', value=value).to_parameter_msg()]))
-    agent.wait('the answer of the manager', future.done)
-    return future.result().results[0].reason
+    return answer.results[0].reason
 
 
 def test_a_read_is_done_before_the_words_are_final_and_a_drive_is_not(agent, mode):

@@ -19,8 +19,11 @@ from async_agent_ros.tools.bridge.tool import BridgedTool, reason_in
 from async_agent_ros.tools.msgs import SERVICES
 from async_agent_ros.tools.context import ToolCancelled, ToolContext, ToolError
 
-SERVER_WAIT_S = 3.0
-"""Patience with an action server that is not there when the call begins."""
+SERVER_WAIT_S = 4.0
+"""
+Patience with an action server that is not there when the call begins: one that was just started may
+be found after 3 s.
+"""
 
 ANSWER_WAIT_S = 2.0
 """Patience with the answer to a goal; then the server is asked whether it has it."""

@@ -12,7 +12,7 @@ from async_agent_ros.tools.bridge.tool import BridgedTool
 from async_agent_ros.tools.bridge.values import FieldError
 from async_agent_ros.tools.context import InvalidArguments, ToolCancelled, ToolError
 
-WAIT_S = 3.0
+WAIT_S = 4.0
 RATE_HZ = 10.0
 DURATION = 'duration_s'
 

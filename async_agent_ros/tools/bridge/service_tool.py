@@ -7,7 +7,7 @@ from async_agent_ros.tools.bridge.tool import BridgedTool, reason_in
 from async_agent_ros.tools.msgs import SERVICES
 from async_agent_ros.tools.context import ToolCancelled, ToolError
 
-SERVER_WAIT_S = 3.0
+SERVER_WAIT_S = 4.0
 """Patience with a service that is not there when the call begins."""
 
 SENT_AT_ONCE = 8

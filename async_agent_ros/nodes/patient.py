@@ -1,0 +1,60 @@
+"""A publisher that a node may use before its reader has been found."""
+import collections
+import threading
+import time
+from typing import Any, Deque
+
+from rclpy.clock import Clock, ClockType
+
+YOUNG_S = 4.0
+"""
+So long after its start a node may not know all of its peers: what gets lost while two of them find
+each other is said again after 3 s.
+"""
+
+LOOK_PERIOD_S = 0.02
+
+
+class PatientPublisher:
+    """
+    Keeps what a young node publishes until the node `reader` has subscribed, in order.
+
+    Other readers, such as a recorder, may be there before. Messages are kept for YOUNG_S after the
+    start at most; then they go out to whoever is there. publish() may be called from any thread.
+    """
+
+    def __init__(self, node, publisher, reader: str):
+        """Create the timer on the node; `reader` is the name of the node to wait for."""
+        self._node, self._publisher, self._reader = node, publisher, reader
+        self._lock = threading.Lock()
+        self._kept: Deque[Any] = collections.deque()
+        self._found = False
+        self._until_s = time.monotonic() + YOUNG_S
+        # Patience with processes is real time, also when the ROS clock is simulated.
+        self._timer = node.create_timer(LOOK_PERIOD_S, self._look,
+                                        clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._timer.cancel()
+
+    def publish(self, message: Any) -> None:
+        """Publish a message, now or when the reader is there."""
+        with self._lock:
+            if self._is_time():
+                self._publisher.publish(message)
+            else:
+                self._kept.append(message)
+                self._timer.reset()
+
+    def _is_time(self) -> bool:
+        """Tell whether messages may go out; those that were kept go first."""
+        if not self._found:
+            self._found = time.monotonic() > self._until_s or any(
+                end.node_name == self._reader for end in
+                self._node.get_subscriptions_info_by_topic(self._publisher.topic_name))
+        while self._found and self._kept:
+            self._publisher.publish(self._kept.popleft())
+        return self._found
+
+    def _look(self) -> None:
+        with self._lock:
+            if self._is_time():
+                self._timer.cancel()
