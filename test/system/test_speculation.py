@@ -24,6 +24,10 @@ class Person:
         self.utterance, self.revision = self.utterance + 1, 0
         self.activity.publish(SpeechActivity(
             utterance_id=f'u{self.utterance}', state=SpeechActivity.STARTED))
+        # Words that overtake it, by another topic, would belong to no utterance.
+        self.agent.wait('the onset at the manager', lambda: any(
+            m.type == 'SpeechStarted' and f'"u{self.utterance}"' in m.payload_json
+            for m in list(self.agent.kernel_events)))
 
     def say(self, text, stable=None, final=False):
         if final:
