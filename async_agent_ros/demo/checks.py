@@ -79,6 +79,22 @@ def yield_s(sounds: Sounds, line: Line) -> Optional[float]:
     return max(0.0, seconds(line.onset_ns, max(talking)))
 
 
+def silence(sounds: Sounds, line: Line, *, cut_off: bool) -> Check:
+    """
+    Check that the robot fell silent for a line that interrupts it.
+
+    `cut_off`: it had more to say, so where it was between two sentences it held the next one.
+    """
+    silent = yield_s(sounds, line)
+    got = 'the robot was not speaking' if silent is None else f'{silent:.2f} s'
+    if silent is None and cut_off:
+        said = [end for onset, end in sounds if line.onset_ns < onset < line.end_ns]
+        silent = seconds(line.onset_ns, max(said)) if said else 0.0
+        got = f'{silent:.2f} s, it was between two sentences'
+    return Check('silent', f'within {SILENT_WITHIN_S:g} s of the interruption', got,
+                 silent is not None and silent <= SILENT_WITHIN_S)
+
+
 def _was_heard(view, line):
     got = heard_text(view, line)
     ratio = difflib.SequenceMatcher(None, words(line.text), words(got)).ratio()
@@ -130,10 +146,7 @@ def _interruption(view, line, sounds):
                     f'heard {compact(heard, 60)!r} of {compact(intended, 60)!r}'
                     if entry is not None else 'no interrupt in the ledger',
                     entry is not None and len(heard.strip()) < len(intended.strip()))]
-    silent = yield_s(sounds, line)
-    checks.append(Check('silent', f'within {SILENT_WITHIN_S:g} s of the interruption',
-                        'the robot was not speaking' if silent is None else f'{silent:.2f} s',
-                        silent is not None and silent <= SILENT_WITHIN_S))
+    checks.append(silence(sounds, line, cut_off=checks[0].ok))
     told = spoken_after(view, line.end_ns)
     checks.append(Check('new question answered', 'an answer after the interruption',
                         f'"{told[0]}"' if told else 'nothing', bool(told)))

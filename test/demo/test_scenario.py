@@ -3,7 +3,7 @@ import json
 from types import SimpleNamespace
 
 from async_agent_ros.demo import scenario
-from async_agent_ros.demo.checks import evaluate, heard_text, numbers, response_s, yield_s
+from async_agent_ros.demo.checks import evaluate, heard_text, numbers, response_s, silence, yield_s
 from async_agent_ros.msg import AgentState, LedgerEntry, Say, SpeechActivity, SpeechProgress
 from async_agent_ros.msg import ToolAnnouncement, ToolSpec, Transcript
 from async_agent_ros.watch.view import AgentView
@@ -147,6 +147,12 @@ def test_response_and_yield_are_taken_from_the_sounds():
     assert response_s(sounds, spoken) == pytest.approx(2.0)
     assert yield_s([(9 * NS, 10 * NS - 30_000_000)], spoken) == 0.0    # at a soft beginning
     assert yield_s([(9 * NS, 10 * NS - 200_000_000)], spoken) is None
+    assert silence(sounds, spoken, cut_off=True).ok
+    assert not silence([(9 * NS, 9_500_000_000)], spoken, cut_off=False).ok
+    # Between two sentences: the next one is held, at once or after its first sound.
+    assert silence([(9 * NS, 9_500_000_000)], spoken, cut_off=True).ok
+    assert silence([(10 * NS + 10_000_000, 10 * NS + 60_000_000)], spoken, cut_off=True).ok
+    assert not silence([(10 * NS + 10_000_000, 12 * NS)], spoken, cut_off=True).ok
     assert yield_s(sounds[2:], spoken) is None and response_s(sounds[:2], spoken) is None
 
 
