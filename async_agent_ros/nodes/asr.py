@@ -31,7 +31,7 @@ _SILENT_S = 5.0
 """Of digital silence, after which the microphone is said to be muted or unplugged."""
 
 
-class AsrNode(LifecycleNode):
+class AsrNode(node_base.CleanEnd, LifecycleNode):
     """Hears; does not decide what an utterance means."""
 
     def __init__(self, **options):

@@ -70,7 +70,3 @@ class ConverseServer:
             return result
         # Deferred execution: nothing waits inside a callback.
         handle.execute(execute)
-
-    def destroy(self) -> None:
-        """Stop serving."""
-        self._server.destroy()

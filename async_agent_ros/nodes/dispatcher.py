@@ -31,7 +31,7 @@ RESULT_TIMEOUT_S = 1
 OWN_PROMPT = 'the one of the package'
 
 
-class DispatcherNode(LifecycleNode):
+class DispatcherNode(node_base.CleanEnd, LifecycleNode):
     """Owns the model and the action clients; never writes the ledger."""
 
     def __init__(self, **options):

@@ -10,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rcl_interfaces.msg import SetParametersResult
 import rclpy
+from rclpy.action import ActionClient, ActionServer
 from rclpy.exceptions import ParameterException
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
@@ -97,6 +98,25 @@ Status = Tuple[int, str, Mapping[str, Any]]
 """Level (DiagnosticStatus.OK, WARN or ERROR as an int), message, values."""
 
 OK, WARN, ERROR = 0, 1, 2
+
+
+class CleanEnd:
+    """
+    A node that is off the graph when it is destroyed; stands before Node among the bases.
+
+    rclpy leaves the actions of a node and its life cycle to the garbage collector. Until that has
+    found them the node goes on being seen, and its servers take goals that nobody executes.
+    """
+
+    def destroy_node(self):
+        """Destroy the node, its actions and its life cycle."""
+        for waitable in tuple(self.waitables):
+            if isinstance(waitable, (ActionClient, ActionServer)):
+                waitable.destroy()
+        life_cycle = getattr(self, '_state_machine', None)
+        if life_cycle is not None:
+            life_cycle.destroy_when_not_in_use()
+        super().destroy_node()
 
 
 class Diagnostics:

@@ -29,7 +29,7 @@ SINKS = ('topic', 'device', 'wav')
 _AHEAD_S = 10.0
 
 
-class TtsNode(LifecycleNode):
+class TtsNode(node_base.CleanEnd, LifecycleNode):
     """Speaks; owns what was really heard."""
 
     def __init__(self, **options):

@@ -19,6 +19,7 @@ from rclpy.signals import SignalHandlerOptions, uninstall_signal_handlers
 from async_agent_ros.action import ExecuteTool
 from async_agent_ros.core.words import Error, Status
 from async_agent_ros.msg import ToolAnnouncement, ToolSpec
+from async_agent_ros.nodes.node_base import CleanEnd
 from async_agent_ros.tools.clock import NodeClock
 from async_agent_ros.tools.jobs import Job, Jobs, Outcome
 from async_agent_ros.tools.msgs import ANNOUNCE, LEASE_S, SERVICES, spec_to_msg
@@ -29,7 +30,7 @@ RESULT_TIMEOUT_S = 5
 """Seconds that a result is kept for whoever asks late; rcl slows down with every kept goal."""
 
 
-class ToolServer(Node):
+class ToolServer(CleanEnd, Node):
     """
     Offers tools: announces them on `tools` and serves each as an ExecuteTool action `~/<tool>`.
 
@@ -40,7 +41,7 @@ class ToolServer(Node):
 
     def __init__(self, name: str, tools: Iterable[Union[Tool, callable]] = (), *,
                  namespace: str = 'agent', lease_s: float = LEASE_S, **node_options):
-        if not rclpy.ok():
+        if node_options.get('context') is None and not rclpy.ok():
             # Not rclpy's signal handlers: they end the context before the goodbye is published.
             rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
         super().__init__(name, namespace=namespace, **node_options)
@@ -49,7 +50,6 @@ class ToolServer(Node):
         self.clock.on_jump(self._wake_jobs)
         self._tools_by_name: Dict[str, Tool] = {}
         self._spec_msgs: Dict[str, ToolSpec] = {}
-        self._action_servers: Dict[str, ActionServer] = {}
         self._revision = 0
         # A restart is seen even before the lease is over.
         self._incarnation = 1 + secrets.randbits(63)
@@ -93,7 +93,7 @@ class ToolServer(Node):
         action_name = f'{self.get_fully_qualified_name()}/{name}'
         self._tools_by_name[name] = item.with_spec(action_name=action_name)
         self._spec_msgs[name] = spec_to_msg(self._tools_by_name[name].spec)
-        self._action_servers[name] = ActionServer(
+        ActionServer(
             self, ExecuteTool, action_name,
             execute_callback=lambda goal_handle: ExecuteTool.Result(),    # replaced per goal
             goal_callback=self._on_goal,
@@ -218,13 +218,6 @@ class ToolServer(Node):
         self._announcer.wait_for_all_acked(Duration(seconds=0.5))
         self._jobs.close()
         self.clock.close()
-
-    def destroy_node(self):
-        """Destroy the action servers too."""
-        for server in self._action_servers.values():
-            server.destroy()
-        self._action_servers.clear()
-        super().destroy_node()
 
     def spin(self) -> None:
         """Serve until SIGINT or SIGTERM, then leave cleanly. For the main thread."""

@@ -1,10 +1,12 @@
 """The dispatcher over real DDS, with the scripted engine in place of a model."""
+import gc
 import json
 import threading
 import time
 
 from action_msgs.msg import GoalStatus
 from diagnostic_msgs.msg import DiagnosticArray
+from peer import Peer
 import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -43,7 +45,7 @@ class Bench:
     def __init__(self):
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
-        self.peer = rclpy.create_node('peer', namespace='/agent', context=self.context)
+        self.peer = Peer('peer', namespace='/agent', context=self.context)
         self.ledger = self.peer.create_publisher(LedgerEntry, 'ledger', qos.LEDGER)
         self.interrupts = self.peer.create_publisher(Interrupt, 'interrupt', qos.COMMAND)
         self.commands = self.peer.create_publisher(CallCommand, 'call_command', qos.COMMAND)
@@ -333,6 +335,7 @@ def test_unknown_engine_parameter_is_refused(bench):
     with pytest.raises(ValueError, match="parameter 'engine'.*'gpt'.*'scripted'"):
         DispatcherNode(namespace='/agent', context=bench.context, parameter_overrides=[
             Parameter('engine', value='gpt')])
+    gc.collect()    # half a node, that nobody has to destroy
 
 
 def test_a_parameter_that_comes_too_late_is_named(bench, script, capfd):

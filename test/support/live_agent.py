@@ -3,6 +3,7 @@ import threading
 import time
 
 from domains import reserve
+from peer import Peer
 import rclpy
 from rclpy.action import ActionClient
 from rclpy.event_handler import PublisherEventCallbacks
@@ -50,8 +51,8 @@ class LiveAgent:
     def __enter__(self):
         self.context = rclpy.Context()
         self.context.init(domain_id=self.domain)
-        self.node = rclpy.create_node('observer', namespace=self.namespace, context=self.context,
-                                      enable_rosout=False)
+        self.node = Peer('observer', namespace=self.namespace, context=self.context,
+                         enable_rosout=False)
         for kind, topic, profile, store in (
                 (LedgerEntry, 'ledger', qos.LEDGER, self._on_entry),
                 (AgentState, 'state', qos.STATE, self.states.append),
@@ -84,8 +85,9 @@ class LiveAgent:
     def __exit__(self, kind, error, trace):
         self.supervisor.stop()
         self.executor.shutdown()
-        self.context.try_shutdown()
         self._thread.join(timeout=5.0)
+        self.node.destroy_node()
+        self.context.try_shutdown()
         if error is not None:
             print('\n'.join(self.log[-60:]))
             print(self.transcript())
