@@ -1,11 +1,18 @@
 """A node that a thread of its own makes and spins, so that what shows the agent never waits."""
+import collections
 import os
 import queue
 import threading
-from typing import Any, Callable, List, Tuple
+import time
+from typing import Any, Callable, Deque, List, Tuple
 
+from async_agent_ros.tools.discovery import FOUND_WITHIN_S
 from async_agent_ros.watch.feed import Feed
 from async_agent_ros.watch.view import AgentView
+
+
+SEND_PERIOD_S = 0.05
+"""Between two looks whether the agent reads what is to be sent; only while something waits."""
 
 
 class NamespaceError(ValueError):
@@ -22,6 +29,11 @@ def check_namespace(namespace: str) -> None:
     except InvalidNamespaceException as error:
         raise NamespaceError(f'{namespace} cannot be a namespace: '
                              f'{str(error).splitlines()[0].rstrip(":")}') from None
+
+
+def _process(endpoint) -> bytes:
+    """Return what the endpoints of a process have in common: the prefix of their GUIDs (DDS)."""
+    return bytes(endpoint.endpoint_gid)[:12]
 
 
 class AgentLink:
@@ -44,6 +56,7 @@ class AgentLink:
         self._on_agents, self._reason = on_agents, reason
         self._alive = False
         self._outbox: 'queue.SimpleQueue[Tuple[str, Any]]' = queue.SimpleQueue()
+        self._unsent: Deque[Tuple[float, str, Any]] = collections.deque()
         self._stop = threading.Event()
         self._executor = None
         self._thread = threading.Thread(target=self._run, name=f'watch {namespace}', daemon=True)
@@ -90,6 +103,8 @@ class AgentLink:
             'interrupt_request': (Interrupt, self._node.create_publisher(
                 Interrupt, 'interrupt_request', qos.COMMAND))}
         self._node.create_timer(self.LOOK_PERIOD_S, self._look)
+        self._waiting = self._node.create_timer(SEND_PERIOD_S, self._send_all)
+        self._waiting.cancel()
 
     def _look(self) -> None:
         namespaces = sorted({space for name, space in self._node.get_node_names_and_namespaces()
@@ -104,10 +119,39 @@ class AgentLink:
     def _send_all(self) -> None:
         while not self._outbox.empty():
             topic, fields = self._outbox.get()
-            kind, publisher = self._publishers[topic]
-            if topic == 'interrupt_request':
-                fields = {**fields, 'stamp': self._node.get_clock().now().to_msg()}
-            publisher.publish(kind(**fields))
+            self._unsent.append((time.monotonic(), topic, fields))
+            if topic == 'interrupt_request' and not self._is_read(topic):
+                self._publish(topic, fields)    # nothing stops too early: now, and when it is read
+        waiting: Deque[Tuple[float, str, Any]] = collections.deque()
+        for since_s, topic, fields in self._unsent:
+            if self._is_read(topic) or time.monotonic() - since_s > FOUND_WITHIN_S:
+                self._publish(topic, fields)
+            else:
+                waiting.append((since_s, topic, fields))
+        self._unsent = waiting
+        if waiting:
+            self._waiting.reset()
+        else:
+            self._waiting.cancel()
+
+    def _publish(self, topic: str, fields: dict) -> None:
+        kind, publisher = self._publishers[topic]
+        if topic == 'interrupt_request':
+            fields = {**fields, 'stamp': self._node.get_clock().now().to_msg()}
+        publisher.publish(kind(**fields))
+
+    def _is_read(self, topic: str) -> bool:
+        """
+        Tell whether every process that writes a ledger here is known to read a topic.
+
+        A manager that was just restarted may be known by its ledger and not yet by what it reads,
+        while the one that was killed still counts as a reader.
+        """
+        node, space = self._node, self.namespace
+        writers = {_process(end) for end in node.get_publishers_info_by_topic(f'{space}/ledger')}
+        readers = {_process(end) for end in node.get_subscriptions_info_by_topic(
+            f'{space}/{topic}')}
+        return bool(writers) and writers <= readers
 
     # -- for others -------------------------------------------------------------------------------
     def _send(self, topic: str, **fields) -> None:
