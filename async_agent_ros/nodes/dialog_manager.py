@@ -50,12 +50,12 @@ def _urgency(effect: effects.Effect) -> int:
     return _URGENT.get(type(effect), 2)
 
 
-class DialogManager(Node):
+class DialogManager(node_base.CleanEnd, Node):
     """Feeds the kernel events in priority order and carries out its effects."""
 
-    def __init__(self):
+    def __init__(self, **options):
         """Declare parameters, open or recover the ledger, and start the session."""
-        super().__init__('dialog_manager')
+        super().__init__('dialog_manager', **options)
         ledger_dir = declare(self, 'ledger_dir', '', 'Directory of the ledgers; empty: '
                              '~/.local/state/async_agent_ros.', read_only=True)
         resume = declare(self, 'resume', 'auto', 'Go on with the latest session in ledger_dir: '
@@ -123,7 +123,6 @@ class DialogManager(Node):
         self.post(events.Stopping(self._now()))
         self._drain()
         self._journal.close()
-        self._converse.destroy()
 
     # -- endpoints --------------------------------------------------------------------------------
     def _create_publishers(self) -> None:
@@ -136,7 +135,11 @@ class DialogManager(Node):
         self._interrupt_pub = publisher(Interrupt, 'interrupt', qos.COMMAND)
         self._say_pub = PatientPublisher(self, publisher(Say, 'say', qos.COMMAND), reader='tts')
         self._orders = CallOrders(
-            self, publisher(CallCommand, 'call_command', qos.COMMAND).publish)
+            self, publisher(CallCommand, 'call_command', qos.COMMAND).publish,
+            lost=lambda call_id: self.post(events.CallEnded(
+                self._now(), call_id=call_id, status=str(words.Status.LOST),
+                error_code=words.Error.LOST,
+                error_msg='the dispatcher does not answer orders; see its log')))
         self._metrics_pub = publisher(TurnMetrics, 'metrics', qos.EVENT)
         self._event_pub = publisher(KernelEvent, 'kernel_events', qos.RECORD)
 
@@ -266,6 +269,8 @@ class DialogManager(Node):
             self._say_pub.publish(Say(epoch=effect.epoch, text=effect.text, prepare=True,
                                       stamp=to_time(self._now())))
         elif isinstance(effect, effects.Interrupt):
+            if effect.action == Interrupt.ACTION_STOP:
+                self._say_pub.discard(lambda say: say.epoch < effect.epoch)
             self._interrupt_pub.publish(Interrupt(
                 stamp=to_time(self._now()), epoch=effect.epoch, action=effect.action,
                 scope=str(effect.scope), reason=effect.reason))

@@ -10,12 +10,7 @@ from async_agent_ros.core import effects, events
 from async_agent_ros.core.words import Error
 from async_agent_ros.nodes.convert import entry_to_msg
 from async_agent_ros.nodes.feedback import FeedbackClient
-
-READY_WAIT_S = 4.0
-"""
-Wait for the dispatcher to be found: a node that has just started, or was restarted, may take that
-long to be discovered.
-"""
+from async_agent_ros.tools.discovery import FOUND_WITHIN_S
 
 LOOK_PERIOD_S = 0.02
 """Between two looks whether the dispatcher is there; only while a goal waits for it."""
@@ -86,7 +81,7 @@ class GenerateClient:
         for pending in unsent:
             if ready:
                 self._send(pending)
-            elif time.monotonic() - pending.since_s > READY_WAIT_S:
+            elif time.monotonic() - pending.since_s > FOUND_WITHIN_S:
                 self._fail(pending, Error.NO_DISPATCHER, 'no dispatcher serves the generate '
                            'action; start it, or see its log')
         if all(p.sent for p in self._pending.values()):

@@ -2,15 +2,11 @@
 import collections
 import threading
 import time
-from typing import Any, Deque
+from typing import Any, Callable, Deque
 
 from rclpy.clock import Clock, ClockType
 
-YOUNG_S = 4.0
-"""
-So long after its start a node may not know all of its peers: what gets lost while two of them find
-each other is said again after 3 s.
-"""
+from async_agent_ros.tools.discovery import FOUND_WITHIN_S
 
 LOOK_PERIOD_S = 0.02
 
@@ -19,8 +15,8 @@ class PatientPublisher:
     """
     Keeps what a young node publishes until the node `reader` has subscribed, in order.
 
-    Other readers, such as a recorder, may be there before. Messages are kept for YOUNG_S after the
-    start at most; then they go out to whoever is there. publish() may be called from any thread.
+    Other readers, such as a recorder, may be there before. Messages are kept until FOUND_WITHIN_S
+    after the start; then they go out to whoever is there. publish() may be called from any thread.
     """
 
     def __init__(self, node, publisher, reader: str):
@@ -29,7 +25,7 @@ class PatientPublisher:
         self._lock = threading.Lock()
         self._kept: Deque[Any] = collections.deque()
         self._found = False
-        self._until_s = time.monotonic() + YOUNG_S
+        self._until_s = time.monotonic() + FOUND_WITHIN_S
         # Patience with processes is real time, also when the ROS clock is simulated.
         self._timer = node.create_timer(LOOK_PERIOD_S, self._look,
                                         clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -43,6 +39,11 @@ class PatientPublisher:
             else:
                 self._kept.append(message)
                 self._timer.reset()
+
+    def discard(self, condition: Callable[[Any], bool]) -> None:
+        """Forget the messages that are still kept and for which the condition holds."""
+        with self._lock:
+            self._kept = collections.deque(m for m in self._kept if not condition(m))
 
     def _is_time(self) -> bool:
         """Tell whether messages may go out; those that were kept go first."""

@@ -11,9 +11,7 @@ from enum import Enum
 from typing import List, Union
 
 from async_agent_ros.core.words import Error, Status
-
-SERVER_WAIT_S = 4.0
-"""Patience with a server that is not there when the call begins."""
+from async_agent_ros.tools.discovery import FOUND_WITHIN_S
 
 RESPONSE_WAIT_S = 2.0
 """Patience with a goal or result response; then it is asked for again (calls are idempotent)."""
@@ -219,7 +217,7 @@ class CallLife:
                 self.stage = Stage.SENT
                 self._attempts = 1
                 return [SendGoal()]
-            if steady_s - self._since_s >= SERVER_WAIT_S:
+            if steady_s - self._since_s >= FOUND_WITHIN_S:
                 return self._end(Ended(
                     Status.FAILED, Error.SERVER_UNAVAILABLE,
                     f'no server answers on {self.action_name}: is its node running?'))

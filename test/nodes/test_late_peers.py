@@ -2,6 +2,7 @@
 import time
 
 from domains import reserve
+from peer import Peer
 import pytest
 import rclpy
 from rclpy.action import ActionServer
@@ -14,11 +15,11 @@ from async_agent_ros.core.ledger import MAIN
 from async_agent_ros.core.words import Error
 from async_agent_ros.msg import CallCommand, CallEvent
 from async_agent_ros.nodes import generate_client, patient, qos
-from async_agent_ros.nodes.call_orders import CallOrders, GIVE_UP_S
+from async_agent_ros.nodes.call_orders import BEGIN_WITHIN_S, CallOrders, LOST_AFTER_S
 from async_agent_ros.nodes.generate_client import GenerateClient
 from async_agent_ros.nodes.patient import PatientPublisher
 
-EXECUTE, CANCEL = CallCommand.EXECUTE, CallCommand.CANCEL
+EXECUTE, CANCEL, FIND = CallCommand.EXECUTE, CallCommand.CANCEL, CallCommand.FIND
 
 
 class Clockwork:
@@ -42,8 +43,9 @@ class Clockwork:
 def orders():
     """Return a CallOrders, its timer and what it publishes."""
     clockwork, published = Clockwork(), []
-    return CallOrders(clockwork, lambda o: published.append((o.command, o.call_id))), (
-        clockwork), published
+    return CallOrders(
+        clockwork, lambda o: published.append((o.command, o.call_id)),
+        lost=lambda call_id: published.append(('lost', call_id))), clockwork, published
 
 
 def order(command, call_id):
@@ -85,13 +87,34 @@ def test_what_was_cancelled_before_it_was_heard_of_does_not_begin(orders):
     assert (CANCEL, 'c1') in published and not timer.running
 
 
-def test_orders_that_nobody_answers_are_given_up(orders, monkeypatch):
+@pytest.fixture
+def later(monkeypatch):
+    """Return a function that moves the clock on."""
+    begin_s, passed_s = time.monotonic(), [0.0]
+    monkeypatch.setattr(time, 'monotonic', lambda: begin_s + passed_s[0])
+
+    def move(seconds):
+        passed_s[0] += seconds
+    return move
+
+
+def test_a_call_that_is_heard_of_too_late_does_not_begin(orders, later):
     orders, timer, published = orders
     orders.send(order(EXECUTE, 'c1'))
-    later = time.monotonic() + GIVE_UP_S + 1.0
-    monkeypatch.setattr(time, 'monotonic', lambda: later)
+    later(BEGIN_WITHIN_S + 1.0)
     timer.fire()
-    assert len(published) == 1 and not timer.running
+    assert published[1:] == [(FIND, 'c1')]
+    orders.send(order(EXECUTE, 'c2'))
+    orders.on_event(answer(CallEvent.ACCEPTED, 'c2'))
+    assert published[2:] == [(EXECUTE, 'c2'), (FIND, 'c1')] and not timer.running
+
+
+def test_a_call_that_nobody_answers_for_is_lost(orders, later):
+    orders, timer, published = orders
+    orders.send(order(EXECUTE, 'c1'))
+    later(LOST_AFTER_S + 1.0)
+    timer.fire()
+    assert published[1:] == [('lost', 'c1')] and not timer.running
 
 
 def test_another_dispatcher_must_answer_again(orders):
@@ -110,8 +133,8 @@ class Graph:
     def __init__(self):
         self.context = rclpy.Context()
         self.context.init(domain_id=reserve())
-        self.manager = rclpy.create_node('manager', context=self.context)
-        self.dispatcher = rclpy.create_node('dispatcher', context=self.context)
+        self.manager = Peer('manager', context=self.context)
+        self.dispatcher = Peer('dispatcher', context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.nodes = [self.manager, self.dispatcher]
         for node in self.nodes:
@@ -174,7 +197,7 @@ def test_a_generation_waits_for_a_dispatcher_that_is_found_late(graph):
 
 
 def test_a_dispatcher_that_never_comes_is_told(graph, monkeypatch):
-    monkeypatch.setattr(generate_client, 'READY_WAIT_S', 0.1)
+    monkeypatch.setattr(generate_client, 'FOUND_WITHIN_S', 0.1)
     graph.generate(1)
     graph.until(lambda: graph.events)
     ended, = graph.events
@@ -182,12 +205,13 @@ def test_a_dispatcher_that_never_comes_is_told(graph, monkeypatch):
 
 
 def test_what_is_said_before_the_voice_is_found_is_kept(graph, monkeypatch):
-    monkeypatch.setattr(patient, 'YOUNG_S', 60.0)
+    monkeypatch.setattr(patient, 'FOUND_WITHIN_S', 60.0)
     graph.subscribe('recorder')
     say = PatientPublisher(
         graph.manager, graph.manager.create_publisher(String, 'say', qos.EVENT), reader='tts')
-    for text in ('one', 'two'):
+    for text in ('stale', 'one', 'two'):
         say.publish(String(data=text))
+    say.discard(lambda message: message.data == 'stale')
     graph.executor.spin_once(timeout_sec=0.2)
     assert graph.heard == []
     graph.subscribe('tts')
@@ -198,7 +222,7 @@ def test_what_is_said_before_the_voice_is_found_is_kept(graph, monkeypatch):
 
 
 def test_an_old_node_waits_for_nobody(graph, monkeypatch):
-    monkeypatch.setattr(patient, 'YOUNG_S', 0.3)
+    monkeypatch.setattr(patient, 'FOUND_WITHIN_S', 0.3)
     graph.subscribe('recorder')
     publisher = graph.manager.create_publisher(String, 'say', qos.EVENT)
     say = PatientPublisher(graph.manager, publisher, reader='tts')

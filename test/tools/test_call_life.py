@@ -9,6 +9,7 @@ from async_agent_ros.core.words import Error, Status
 from async_agent_ros.tools import call_life
 from async_agent_ros.tools.call_life import (Accepted, CallLife, CancelGoal, Ended, Feedback,
                                              RequestResult, SendGoal, Stage)
+from async_agent_ros.tools.discovery import FOUND_WITHIN_S
 
 
 def begin(timeout_s=0.0):
@@ -33,7 +34,7 @@ def test_the_usual_life():
 def test_no_server():
     life = begin()
     assert life.tick(0.0, 0.0, server_ready=False) == []
-    [end] = life.tick(3.0, call_life.SERVER_WAIT_S, server_ready=False)
+    [end] = life.tick(3.0, FOUND_WITHIN_S, server_ready=False)
     assert (end.status, end.error_code) == (Status.FAILED, Error.SERVER_UNAVAILABLE)
     assert '/agent/server/work' in end.error_msg
 

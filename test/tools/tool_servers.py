@@ -9,9 +9,10 @@ from async_agent_ros.tools import (Progress, tool, ToolCancelled, ToolContext, T
                                    ToolServer)
 
 RUNS = []
+"""Every run of `count_me`, by call id."""
+
 STEPS = queue.SimpleQueue()
 """The tool `steps` takes one before it goes on."""
-"""Every run of `count_me`, by call id."""
 
 RELEASE = threading.Event()
 

@@ -18,12 +18,7 @@ from async_agent_ros.tools.bridge.handover import call_in
 from async_agent_ros.tools.bridge.tool import BridgedTool, reason_in
 from async_agent_ros.tools.msgs import SERVICES
 from async_agent_ros.tools.context import ToolCancelled, ToolContext, ToolError
-
-SERVER_WAIT_S = 4.0
-"""
-Patience with an action server that is not there when the call begins: one that was just started may
-be found after 3 s.
-"""
+from async_agent_ros.tools.discovery import FOUND_WITHIN_S
 
 ANSWER_WAIT_S = 2.0
 """Patience with the answer to a goal; then the server is asked whether it has it."""
@@ -122,7 +117,7 @@ class _Goal:
             self._progress.close()
 
     async def _wait_for_server(self):
-        until_s = time.monotonic() + SERVER_WAIT_S
+        until_s = time.monotonic() + FOUND_WITHIN_S
         while not await self._handover.run(self._client.server_is_ready):
             if time.monotonic() > until_s:
                 raise ToolError(f'no action server answers on {self._name}: is its node running, '

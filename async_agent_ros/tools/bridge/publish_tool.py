@@ -11,8 +11,8 @@ from async_agent_ros.tools.bridge.quality import key, QUIET_PUBLISHER, to_publis
 from async_agent_ros.tools.bridge.tool import BridgedTool
 from async_agent_ros.tools.bridge.values import FieldError
 from async_agent_ros.tools.context import InvalidArguments, ToolCancelled, ToolError
+from async_agent_ros.tools.discovery import FOUND_WITHIN_S
 
-WAIT_S = 4.0
 RATE_HZ = 10.0
 DURATION = 'duration_s'
 
@@ -36,7 +36,7 @@ class PublishTool(BridgedTool):
         self._count = options.get('count', 0)
         self._rate_hz = options.get('rate_hz', RATE_HZ)
         self._zero = options.get('zero_at_end', False)
-        self._wait_s = options.get('wait_s', WAIT_S)
+        self._wait_s = options.get('wait_s', FOUND_WITHIN_S)
         self._subscribers = options.get('subscribers', 1)
         self._duration = _duration(options.get('duration_s', 0.0))
         if self._rate_hz <= 0.0:

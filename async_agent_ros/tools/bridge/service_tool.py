@@ -6,9 +6,7 @@ from async_agent_ros.core.words import Error
 from async_agent_ros.tools.bridge.tool import BridgedTool, reason_in
 from async_agent_ros.tools.msgs import SERVICES
 from async_agent_ros.tools.context import ToolCancelled, ToolError
-
-SERVER_WAIT_S = 4.0
-"""Patience with a service that is not there when the call begins."""
+from async_agent_ros.tools.discovery import FOUND_WITHIN_S
 
 SENT_AT_ONCE = 8
 """Requests that wait for their response: a service drops what exceeds its queue, usually 10."""
@@ -25,7 +23,7 @@ class ServiceTool(BridgedTool):
     field `success` is false is a failure.
     """
 
-    patience_s = SERVER_WAIT_S + 1.0
+    patience_s = FOUND_WITHIN_S + 1.0
 
     def __init__(self, entry, service_class, surroundings):
         self._service_class = service_class
@@ -46,7 +44,7 @@ class ServiceTool(BridgedTool):
 
     async def _call(self, message):
         name = self.entry.graph_name
-        until_s = time.monotonic() + SERVER_WAIT_S
+        until_s = time.monotonic() + FOUND_WITHIN_S
         while not await self._handover.run(self._client.service_is_ready):
             if time.monotonic() > until_s:
                 raise ToolError(f'no server answers on the service {name}: is its node running?',
