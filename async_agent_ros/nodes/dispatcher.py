@@ -25,8 +25,11 @@ from async_agent_ros.nodes.generation import EngineSlot, Generation, InstanceWor
 from async_agent_ros.nodes.ledger_mirror import LedgerMirror
 from async_agent_ros.tools.executor import CallExecutor
 
-RESULT_TIMEOUT_S = 1
-"""Results are kept so long: every goal that is kept makes the action server slower."""
+RESULT_TIMEOUT_S = 5
+"""
+Results are kept so long for a manager that asks again: every goal that is kept makes the action
+server slower.
+"""
 
 OWN_PROMPT = 'the one of the package'
 

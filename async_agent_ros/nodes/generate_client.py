@@ -1,9 +1,15 @@
 """The manager's side of the Generate action: goals out, events for the kernel back in order."""
 import json
 import time
+from types import SimpleNamespace
 from typing import Callable, Dict, Optional
+import uuid
 
+from action_msgs.msg import GoalStatus
+from builtin_interfaces.msg import Time
+from rclpy.action.client import ClientGoalHandle
 from rclpy.clock import Clock, ClockType
+from unique_identifier_msgs.msg import UUID
 
 from async_agent_ros.action import Generate
 from async_agent_ros.core import effects, events
@@ -17,6 +23,12 @@ LOOK_PERIOD_S = 0.02
 
 ACCEPT_WAIT_S = 2.0
 """Wait for a goal to be accepted: a killed dispatcher still looks ready for a while."""
+
+ASK_AGAIN_S = 1.0
+"""
+Silence of a generation, until its result is asked for again: the answers of a dispatcher that was
+only just found get lost.
+"""
 
 FEEDBACK_WAIT_S = 0.5
 """Silence after a result, until feedback that it counts and that has not come is lost."""
@@ -34,15 +46,16 @@ class _Pending:
         self.generation_id = effect.generation_id
         self.instance = effect.instance
         self.epoch = effect.epoch
+        self.goal_id = UUID(uuid=list(uuid.uuid4().bytes))
         self.sent = False
-        self.handle = None
+        self.handle: Optional[ClientGoalHandle] = None
         self.aborted = False
         self.received = 0
         self.result: Optional[Generate.Result] = None
         self.heard_at_s = 0.0
         self.since_s = time.monotonic()
         """When it was asked for, then when it was sent."""
-        self.accepted = False
+        self.asked_at_s = 0.0
 
 
 class GenerateClient:
@@ -95,7 +108,7 @@ class GenerateClient:
             generation_id=effect.generation_id, epoch=effect.epoch, context_seq=effect.context_seq,
             speculative=effect.speculative,
             assumed=[entry_to_msg(e, '') for e in effect.assumed])
-        future = self._client.send_goal_async(goal)
+        future = self._client.send_goal_async(goal, goal_uuid=pending.goal_id)
         future.add_done_callback(lambda f: self._guard(self._on_accepted, effect, f))
 
     def abort(self, generation_id: int) -> None:
@@ -124,11 +137,19 @@ class GenerateClient:
             return
         pending = self._pending.get(effect.generation_id)
         if pending is not None:
-            pending.accepted, pending.handle = True, handle
-            if pending.aborted:
-                self.abort(effect.generation_id)
-        handle.get_result_async().add_done_callback(
-            lambda f: self._guard(self._on_result, effect, f))
+            self._follow(pending, handle)
+
+    def _follow(self, pending: _Pending, handle: ClientGoalHandle) -> None:
+        pending.handle = handle
+        if pending.aborted:
+            self.abort(pending.generation_id)
+        self._ask(pending)
+
+    def _ask(self, pending: _Pending) -> None:
+        """Ask for the result; the first answer counts."""
+        pending.asked_at_s = time.monotonic()
+        pending.handle.get_result_async().add_done_callback(
+            lambda f: self._guard(self._on_result, pending.effect, f))
 
     def _on_feedback(self, feedback) -> None:
         pending = self._pending.get(feedback.generation_id)
@@ -165,10 +186,19 @@ class GenerateClient:
 
     def _on_result(self, effect, future) -> None:
         pending = self._pending.get(effect.generation_id)
-        if pending is not None:
-            pending.result = future.result().result
-            pending.heard_at_s = time.monotonic()
-            self._finish_if_complete(pending)
+        if pending is None or pending.result is not None:
+            return
+        response = future.result()
+        if response.status == GoalStatus.STATUS_UNKNOWN:
+            if pending.aborted:
+                del self._pending[pending.generation_id]    # as after FORGET_S
+                return
+            self._fail(effect, Error.ENGINE, 'the end of the output was lost on the way, and the '
+                       'dispatcher does not keep it any more; is the machine overloaded?')
+            return
+        pending.result = response.result
+        pending.heard_at_s = time.monotonic()
+        self._finish_if_complete(pending)
 
     def _finish_if_complete(self, pending: _Pending) -> None:
         """Post the end once no feedback is missing: the two come by different routes."""
@@ -178,19 +208,25 @@ class GenerateClient:
         self._end(pending)
 
     def look_after(self) -> None:
-        """Post the end of goals whose acceptance or feedback is overdue; called by a timer."""
-        for pending in list(self._pending.values()):
-            if (pending.sent and not pending.accepted and pending.received == 0
-                    and time.monotonic() - pending.since_s > ACCEPT_WAIT_S):
-                self._fail(pending, Error.NO_DISPATCHER, 'the dispatcher does not answer; '
-                           'see its log')
-                continue
-            if pending.aborted and time.monotonic() - pending.since_s > FORGET_S:
+        """Ask again for what is overdue, or post the end without it; called by a timer."""
+        now_s = time.monotonic()
+        for pending in [p for p in self._pending.values() if p.sent]:
+            if pending.handle is None and now_s - pending.since_s > ACCEPT_WAIT_S:
+                if not pending.received:
+                    self._fail(pending, Error.NO_DISPATCHER, 'the dispatcher does not answer; '
+                               'see its log')
+                    continue
+                # It works on the goal: only the answer was lost.
+                self._follow(pending, ClientGoalHandle(
+                    self._client, pending.goal_id, SimpleNamespace(accepted=True, stamp=Time())))
+            if pending.aborted and now_s - pending.since_s > FORGET_S:
                 del self._pending[pending.generation_id]
-                continue
-            if (pending.result is not None
-                    and time.monotonic() - pending.heard_at_s > FEEDBACK_WAIT_S):
-                self._end(pending)
+            elif pending.result is not None:
+                if now_s - pending.heard_at_s > FEEDBACK_WAIT_S:
+                    self._end(pending)
+            elif (pending.handle is not None
+                    and now_s - max(pending.heard_at_s, pending.asked_at_s) > ASK_AGAIN_S):
+                self._ask(pending)
 
     def _end(self, pending: _Pending) -> None:
         self._pending.pop(pending.generation_id, None)

@@ -6,7 +6,9 @@ from peer import Peer
 import pytest
 import rclpy
 from rclpy.action import ActionServer
+from rclpy.action.client import ClientGoalHandle
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.task import Future
 from std_msgs.msg import String
 
 from async_agent_ros.action import Generate
@@ -139,17 +141,21 @@ class Graph:
         self.nodes = [self.manager, self.dispatcher]
         for node in self.nodes:
             self.executor.add_node(node)
-        self.events, self.goals = [], []
+        self.events, self.goals, self.texts, self.keep_s = [], [], [], 900
         self.client = GenerateClient(self.manager, 's1', self.events.append, lambda: 0)
         self.heard = []
 
     def appear(self):
-        self.server = ActionServer(self.dispatcher, Generate, 'generate', self._execute)
+        self.server = ActionServer(self.dispatcher, Generate, 'generate', self._execute,
+                                   result_timeout=self.keep_s)
 
     def _execute(self, handle):
         self.goals.append((handle.request.session, handle.request.generation_id))
+        for text in self.texts:
+            handle.publish_feedback(Generate.Feedback(
+                generation_id=handle.request.generation_id, kind='text', text=text))
         handle.succeed()
-        return Generate.Result(finish_reason='stop')
+        return Generate.Result(finish_reason='stop', feedback_count=len(self.texts))
 
     def subscribe(self, name):
         """Let a node of that name hear what the manager says."""
@@ -167,6 +173,9 @@ class Graph:
         while not condition():
             assert time.monotonic() < end_s
             self.executor.spin_once(timeout_sec=0.05)
+
+    def look_after_until(self, condition):
+        self.until(lambda: self.client.look_after() or condition())
 
     def close(self):
         self.executor.shutdown()
@@ -202,6 +211,60 @@ def test_a_dispatcher_that_never_comes_is_told(graph, monkeypatch):
     graph.until(lambda: graph.events)
     ended, = graph.events
     assert ended.error_code == Error.NO_DISPATCHER and 'start it' in ended.error_msg
+
+
+def _never():
+    return Future()
+
+
+def test_a_result_that_got_lost_is_asked_for_again(graph, monkeypatch):
+    lost = []
+
+    def get_result(handle):
+        if not lost:
+            lost.append(handle)
+            return _never()
+        return asked(handle)
+    asked = ClientGoalHandle.get_result_async
+    monkeypatch.setattr(ClientGoalHandle, 'get_result_async', get_result)
+    monkeypatch.setattr(generate_client, 'ASK_AGAIN_S', 0.05)
+    graph.appear()
+    graph.generate(1)
+    graph.until(lambda: lost)
+    graph.look_after_until(lambda: graph.events)
+    ended, = graph.events
+    assert (ended.generation_id, ended.error_code, ended.finish_reason) == (1, 0, 'stop')
+
+
+def test_a_goal_whose_acceptance_got_lost_is_followed_by_its_feedback(graph, monkeypatch):
+    client = graph.client._client
+    send = client.send_goal_async
+    monkeypatch.setattr(client, 'send_goal_async',
+                        lambda goal, **options: send(goal, **options) and _never())
+    monkeypatch.setattr(generate_client, 'ACCEPT_WAIT_S', 0.2)
+    graph.texts = ['Hello.']
+    graph.appear()
+    graph.generate(1)
+    graph.look_after_until(lambda: len(graph.events) == 2)
+    told, ended = graph.events
+    assert told.text == 'Hello.'
+    assert (ended.generation_id, ended.error_code, ended.finish_reason) == (1, 0, 'stop')
+
+
+def test_a_result_that_is_not_kept_any_more_is_an_error_by_name(graph, monkeypatch):
+    monkeypatch.setattr(generate_client, 'ACCEPT_WAIT_S', 0.0)
+    graph.texts, graph.keep_s = ['Hello.'], 0
+    client = graph.client._client
+    send = client.send_goal_async
+    monkeypatch.setattr(client, 'send_goal_async',
+                        lambda goal, **options: send(goal, **options) and _never())
+    graph.appear()
+    graph.generate(1)
+    graph.until(lambda: graph.events)
+    # The dispatcher forgets the goal in the meantime.
+    graph.until(lambda: not graph.server._goal_handles)
+    graph.look_after_until(lambda: len(graph.events) == 2)
+    assert graph.events[1].error_code == Error.ENGINE and 'lost' in graph.events[1].error_msg
 
 
 def test_what_is_said_before_the_voice_is_found_is_kept(graph, monkeypatch):
