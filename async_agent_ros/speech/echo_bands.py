@@ -26,6 +26,8 @@ class EchoBands:
         edges = np.geomspace(low_hz, high_hz, bands + 1) * window / RATE
         self._edges = np.unique(edges.astype(int))
         count = len(self._edges) - 1
+        self.lowest_hz = self._edges[:-1] * RATE / window
+        """Where each band begins."""
         self._ringing = np.zeros(count)
         self._gain = np.full(count, -3.0)
         self._learned = np.zeros(count, int)

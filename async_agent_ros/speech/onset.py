@@ -41,21 +41,19 @@ class Background:
     _STRETCHES = 6
 
     def __init__(self):
-        self._loudness = Loudness()
         self._smooth = 0.0
         self._mute = 0
         self._least: Deque[float] = deque(maxlen=self._STRETCHES)
         self._now, self._count = math.inf, 0
         self.power = 0.0
-        """Of samples squared, with the high tones lifted; 0.0 while it is not known."""
+        """0.0 while it is not known."""
 
-    def take(self, frame: np.ndarray) -> float:
-        """Take the next FRAME of samples and return its power."""
-        power = self._loudness(frame)
+    def take(self, power: float) -> None:
+        """Take the power of the next frame."""
         if power < 1.0:
             # Mute: that tells nothing, and behind it the background may be another one.
             self._mute += 1
-            return power
+            return
         if self._mute > self._FRAMES:
             self._least.clear()
             self._smooth, self.power = power, 0.0
@@ -68,17 +66,17 @@ class Background:
             self._now, self._count = math.inf, 0
         if self._least:
             self.power = min(*self._least, self._now)
-        return power
 
 
 class EagerOnset:
     """
     Judges every FRAME of the microphone, from what the echo canceller knows.
 
-    Two signs count: the frame without its echo is louder than the background, and the microphone
-    is louder in some bands than the echo usually is there. The second one hears the hiss that a
-    canceller takes away together with the echo. Sounds that no voice followed (refuted) make it
-    rest, each time for twice as long, so that a noisy place does not make the robot stutter.
+    Three signs count: the frame without its echo is louder than the background, and the microphone
+    is louder than the echo usually is, in some bands or in all of the high ones together. These
+    hear the hiss that a canceller takes away together with the echo. Sounds that no voice followed
+    (refuted) make it rest, each time for twice as long, so that a noisy place does not make the
+    robot stutter.
     """
 
     _LOUDER = 10.0
@@ -89,6 +87,8 @@ class EagerOnset:
     """The same factor in a band: 8 dB above echo and background."""
     _BANDS = 3
     """Bands that must be so loud."""
+    _HISS_HZ, _HISS_LOUDER = 3000.0, 4.0
+    """Above it a factor of 6 dB on the sum will do: that is steadier than a band."""
     _NEED, _OF = 3, 4
     """Frames of the last ones that must be so: a click is shorter."""
     _SETTLE = 150
@@ -104,7 +104,9 @@ class EagerOnset:
 
     def __init__(self):
         self._bands = EchoBands(320, 150.0, 7600.0, 22)
-        self._background, self._loudness = Background(), Loudness()
+        self._loudness, self._captured = Loudness(), Loudness()
+        self._background, self._still = Background(), Background()
+        self._high = self._bands.lowest_hz >= self._HISS_HZ
         self._hits = 0
         self._calm = self._CALM
         self._delay = self._heard = 0
@@ -114,7 +116,7 @@ class EagerOnset:
     def listen(self, samples: np.ndarray) -> None:
         """Follow the background while the robot is silent."""
         for at in range(0, len(samples) - FRAME + 1, FRAME):
-            self._background.take(samples[at:at + FRAME])
+            self._background.take(self._captured(samples[at:at + FRAME]))
         self._bands.listen(samples)
         self._hits, self._calm = 0, self._CALM
         self._since += len(samples) // FRAME
@@ -156,7 +158,7 @@ class EagerOnset:
     def _louder(self, cleaned: np.ndarray, captured: np.ndarray) -> bool:
         # With an echo a canceller takes away the background too: only what is captured tells it.
         floor, power = self._background.power, self._loudness(cleaned)
-        self._background.take(captured)
+        self._background.take(self._captured(captured))
         return floor > 0.0 and power > max(self._LEAST, self._LOUDER * floor)
 
     def _over_echo(self, search: EchoSearch) -> bool:
@@ -169,6 +171,17 @@ class EagerOnset:
         bands.take(search.mic[-bands.window:], search.delayed(bands.window))
         loud = bands.known & (bands.heard > self._BAND_LOUDER * (bands.usual + 4.0 * bands.noise))
         hit = int(loud.sum()) >= self._BANDS and float(bands.heard[loud].sum()) > self._LEAST
+        hit = self._hiss() or hit
         if search.settled >= 2:
             bands.learn(hit)
         return hit
+
+    def _hiss(self) -> bool:
+        """Tell whether there is a hiss, such as "stop" begins with, too weak for single bands."""
+        bands, still = self._bands, self._still.power
+        high = self._high & bands.known
+        self._still.take(float(bands.heard[self._high].sum()))
+        expected = self._HISS_LOUDER * (
+            bands.usual[high].sum() + max(still, bands.noise[high].sum()))
+        return bool(still > 0.0 and high.sum() >= self._BANDS
+                    and bands.heard[high].sum() > max(self._LEAST, expected))

@@ -42,14 +42,14 @@ def room(rng):
     return answer / np.sqrt((answer ** 2).sum())
 
 
-def hear(vad, kind, robot, person, *, delay_ms, level_db, noise=15.0):
+def hear(vad, kind, robot, person, *, delay_ms, level_db, noise=15.0, at_s=OVER_S):
     """Play the robot into the microphone; return what voice activity finds, in seconds."""
     rng = np.random.default_rng(2)
     echo = np.convolve(robot * 10.0 ** (level_db / 20.0), room(rng))[:len(robot)]
     mic = np.concatenate([np.zeros(delay_ms * RATE // 1000), echo])[:len(robot)]
     mic += rng.normal(0.0, noise, len(mic))
     if person is not None:
-        at = int(OVER_S * RATE)
+        at = int(at_s * RATE)
         mic[at:at + len(person)] += person
     mic = np.clip(mic, -32767, 32767).astype(np.int16)
     reference = Reference()
@@ -100,6 +100,20 @@ def test_a_person_over_the_robot_is_heard(vad, voices, kind, delay_ms, level_db)
               if c[0] is Onset]
     assert onsets and begin - 0.1 < onsets[0][1] < begin + 0.5
     assert onsets[0][2] < begin + 0.1, 'the first sound is known at once'
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('at_s', [7.2, 8.3])
+def test_a_hiss_that_noise_all_but_hides_is_heard(vad, voices, kind, at_s):
+    """It is how "stop" begins: 10 dB above the noise, while the robot itself has no hiss."""
+    rng = np.random.default_rng(3)
+    spectrum = np.fft.rfft(rng.normal(0.0, 250.0, RATE // 8))
+    spectrum[:len(spectrum) * 3 // 8] = 0.0
+    hiss = np.fft.irfft(spectrum).astype(np.int16)
+    line = np.concatenate([np.zeros(3 * RATE, np.int16), voices[0]])
+    found = hear(vad, kind, line, hiss, delay_ms=80, level_db=-20, noise=80.0, at_s=at_s)
+    known, = [c[2] for c in found if c[0] is Onset]
+    assert at_s < known < at_s + 0.06
 
 
 @pytest.mark.parametrize('kind', KINDS)
