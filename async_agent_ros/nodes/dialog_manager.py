@@ -27,7 +27,7 @@ from async_agent_ros.nodes.generate_client import GenerateClient
 from async_agent_ros.nodes.kernel_parameters import declare_settings, follow_settings
 from async_agent_ros.nodes.node_base import declare, now_ns, to_ns, to_time
 from async_agent_ros.nodes.patient import PatientPublisher
-from async_agent_ros.nodes.peers import liveliness_callbacks, ToolServers
+from async_agent_ros.nodes.peers import PeerWatch, ToolServers
 from async_agent_ros.nodes.timers import TimerQueue
 from async_agent_ros.srv import GetLedger, ListTools
 from async_agent_ros.tools.msgs import ANNOUNCEMENTS, spec_to_msg
@@ -146,11 +146,13 @@ class DialogManager(node_base.CleanEnd, Node):
     def _create_subscriptions(self) -> None:
         urgent = MutuallyExclusiveCallbackGroup()
 
+        self._peers = {name: PeerWatch(name, self._on_peer, self._now)
+                       for name in ('asr', 'tts', 'dispatcher')}
+
         def subscribe(kind, topic, callback, profile, group=None, peer=None):
             self.create_subscription(
                 kind, topic, callback, profile, callback_group=group,
-                event_callbacks=(liveliness_callbacks(peer, self._on_peer, self._now)
-                                 if peer else None),
+                event_callbacks=self._peers[peer].callbacks if peer else None,
                 qos_overriding_options=qos.OVERRIDABLE)
 
         subscribe(Interrupt, 'interrupt_request', self._on_interrupt_request, qos.COMMAND, urgent)
@@ -380,6 +382,8 @@ class DialogManager(node_base.CleanEnd, Node):
     def _keep_house(self) -> None:
         self._servers.expect(set(self._kernel.state.server_of.values()))
         self._servers.check()
+        for peer in self._peers.values():
+            peer.check()
         self._generate.look_after()
         if self._journal.waiting:
             self._note_storage(self._journal.flush())

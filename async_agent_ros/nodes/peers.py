@@ -9,6 +9,7 @@ except ImportError:    # ROS 2 Humble
 
 from async_agent_ros.core import events
 from async_agent_ros.msg import ToolAnnouncement
+from async_agent_ros.tools.discovery import FOUND_WITHIN_S
 from async_agent_ros.tools.msgs import spec_from_msg
 
 
@@ -73,22 +74,55 @@ class ToolServers:
         return sorted(self._deadline)
 
 
-def liveliness_callbacks(peer: str, post: Callable[[events.Event], None],
-                         now: Callable[[], int]) -> SubscriptionEventCallbacks:
+class PeerWatch:
     """
-    Return subscription callbacks that post PeerChanged when the peer comes or vanishes.
+    Posts PeerChanged when one of the agent's own nodes comes or vanishes.
 
     A process that was killed counts as alive until its lease ends, often longer than its
-    successor takes to come: a loss is told also when another one is already alive.
+    successor takes to come: a loss is told also when another one is already alive. Signs of life
+    are among what gets lost while two processes find each other: the silence of one that was only
+    just found is believed when it lasts, or when another one comes.
     """
-    known = {'alive': False}
 
-    def on_change(info) -> None:
-        if info.alive_count_change < 0 and known['alive']:
-            known['alive'] = False
-            post(events.PeerChanged(now(), peer=peer, alive=False))
-        if info.alive_count > 0 and not known['alive']:
-            known['alive'] = True
-            post(events.PeerChanged(now(), peer=peer, alive=True))
+    def __init__(self, peer: str, post: Callable[[events.Event], None], now: Callable[[], int], *,
+                 steady: Callable[[], float] = time.monotonic):
+        """`now` gives the stamp of events, nanoseconds; `steady` the time of leases, seconds."""
+        self._peer, self._post, self._now, self._steady = peer, post, now, steady
+        self._alive = self._doubtful = False
+        self._found_s = 0.0
 
-    return SubscriptionEventCallbacks(liveliness=on_change)
+    @property
+    def callbacks(self) -> SubscriptionEventCallbacks:
+        """For the subscription to a topic that the peer publishes with a lease."""
+        return SubscriptionEventCallbacks(liveliness=self.on_change)
+
+    def on_change(self, info) -> None:
+        """Take a liveliness event of the subscription."""
+        came, silent = info.alive_count_change, info.not_alive_count_change
+        if silent > 0 and info.alive_count == 0 and self._young:
+            self._doubtful = True
+        elif silent > 0 or came < 0:
+            self._tell(False)
+        elif silent < 0 and came > 0:
+            self._doubtful = False    # it is heard again
+        elif came > 0 and self._doubtful:
+            self._tell(False)
+        if came > 0:
+            self._found_s = self._steady()
+        if info.alive_count > 0:
+            self._tell(True)
+
+    def check(self) -> None:
+        """Tell the loss of a peer that has been in doubt for long enough; called by a timer."""
+        if self._doubtful and not self._young:
+            self._tell(False)
+
+    @property
+    def _young(self) -> bool:
+        return self._steady() - self._found_s < FOUND_WITHIN_S
+
+    def _tell(self, alive: bool) -> None:
+        self._doubtful = False
+        if alive != self._alive:
+            self._alive = alive
+            self._post(events.PeerChanged(self._now(), peer=self._peer, alive=alive))

@@ -1,8 +1,11 @@
-"""Tool servers as the manager sees them: who is there, and whose name a tool has."""
+"""Tool servers and nodes as the manager sees them: who is there, and whose name a tool has."""
+from types import SimpleNamespace
+
 from async_agent_ros.core import events
 from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.msg import ToolAnnouncement
-from async_agent_ros.nodes.peers import ToolServers
+from async_agent_ros.nodes.peers import PeerWatch, ToolServers
+from async_agent_ros.tools.discovery import FOUND_WITHIN_S
 from async_agent_ros.tools.msgs import spec_to_msg
 from kernel_world import World
 import pytest
@@ -41,3 +44,81 @@ def test_a_name_that_was_taken_is_free_when_its_owner_has_left(world):
     assert world.state.server_of['grasp'] == OTHER
     assert world.state.catalogue['grasp'].action_name == f'{OTHER}/grasp'
     assert world.servers.alive == [OTHER]
+
+
+class Writers:
+    """What the middleware says of the writers of a topic, and what a PeerWatch tells of them."""
+
+    def __init__(self):
+        self.now_s, self.told = 100.0, []
+        self.alive = self.silent = 0
+        self.watch = PeerWatch('dispatcher', lambda event: self.told.append(event.alive),
+                               lambda: 0, steady=lambda: self.now_s)
+
+    def change(self, alive, silent):
+        self.alive, self.silent = self.alive + alive, self.silent + silent
+        self.watch.on_change(SimpleNamespace(
+            alive_count=self.alive, not_alive_count=self.silent,
+            alive_count_change=alive, not_alive_count_change=silent))
+
+    def after(self, seconds):
+        self.now_s += seconds
+        self.watch.check()
+
+
+def test_a_peer_that_is_killed_is_told_at_once_and_its_successor_too():
+    writers = Writers()
+    writers.change(+1, 0)
+    writers.after(FOUND_WITHIN_S + 1.0)
+    writers.change(-1, +1)
+    assert writers.told == [True, False]
+    writers.change(+1, 0)
+    assert writers.told == [True, False, True]
+
+
+def test_a_loss_is_told_also_when_the_successor_is_there_already():
+    writers = Writers()
+    writers.change(+1, 0)
+    writers.after(1.0)
+    writers.change(+1, 0)
+    writers.change(-1, +1)
+    assert writers.told == [True, False, True]
+    # Both at once, seen as one change.
+    writers.change(0, +1)
+    assert writers.told == [True, False, True, False, True]
+
+
+def test_the_silence_of_one_that_was_just_found_must_last():
+    writers = Writers()
+    writers.change(+1, 0)
+    writers.after(2.0)
+    writers.change(-1, +1)
+    writers.change(+1, -1)
+    writers.after(FOUND_WITHIN_S + 1.0)
+    assert writers.told == [True], 'signs of life got lost'
+    writers.change(-1, +1)
+    assert writers.told == [True, False]
+
+
+def test_one_that_is_killed_right_after_its_start_is_told_later_or_with_its_successor():
+    writers = Writers()
+    writers.change(+1, 0)
+    writers.after(2.0)
+    writers.change(-1, +1)
+    writers.after(1.0)
+    assert writers.told == [True]
+    writers.after(FOUND_WITHIN_S)
+    assert writers.told == [True, False]
+    other = Writers()
+    other.change(+1, 0)
+    other.after(2.0)
+    other.change(-1, +1)
+    other.change(+1, 0)
+    assert other.told == [True, False, True]
+
+
+def test_a_peer_that_leaves_in_good_order_is_told_at_once():
+    writers = Writers()
+    writers.change(+1, 0)
+    writers.change(-1, 0)
+    assert writers.told == [True, False]
