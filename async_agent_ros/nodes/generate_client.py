@@ -193,8 +193,8 @@ class GenerateClient:
             if pending.aborted:
                 del self._pending[pending.generation_id]    # as after FORGET_S
                 return
-            self._fail(effect, Error.ENGINE, 'the end of the output was lost on the way, and the '
-                       'dispatcher does not keep it any more; is the machine overloaded?')
+            self._fail(effect, Error.NO_DISPATCHER, 'the dispatcher does not know the generation: '
+                       'it was restarted, or the end of the output got lost')
             return
         pending.result = response.result
         pending.heard_at_s = time.monotonic()

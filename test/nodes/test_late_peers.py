@@ -251,7 +251,7 @@ def test_a_goal_whose_acceptance_got_lost_is_followed_by_its_feedback(graph, mon
     assert (ended.generation_id, ended.error_code, ended.finish_reason) == (1, 0, 'stop')
 
 
-def test_a_result_that_is_not_kept_any_more_is_an_error_by_name(graph, monkeypatch):
+def test_a_generation_that_the_dispatcher_does_not_know_is_asked_for_anew(graph, monkeypatch):
     monkeypatch.setattr(generate_client, 'ACCEPT_WAIT_S', 0.0)
     graph.texts, graph.keep_s = ['Hello.'], 0
     client = graph.client._client
@@ -264,7 +264,8 @@ def test_a_result_that_is_not_kept_any_more_is_an_error_by_name(graph, monkeypat
     # The dispatcher forgets the goal in the meantime.
     graph.until(lambda: not graph.server._goal_handles)
     graph.look_after_until(lambda: len(graph.events) == 2)
-    assert graph.events[1].error_code == Error.ENGINE and 'lost' in graph.events[1].error_msg
+    assert graph.events[1].error_code == Error.NO_DISPATCHER
+    assert 'restarted' in graph.events[1].error_msg
 
 
 def test_what_is_said_before_the_voice_is_found_is_kept(graph, monkeypatch):
