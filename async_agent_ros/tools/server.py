@@ -93,7 +93,7 @@ class ToolServer(CleanEnd, Node):
         action_name = f'{self.get_fully_qualified_name()}/{name}'
         self._tools_by_name[name] = item.with_spec(action_name=action_name)
         self._spec_msgs[name] = spec_to_msg(self._tools_by_name[name].spec)
-        ActionServer(
+        ActionServer(    # the node holds it
             self, ExecuteTool, action_name,
             execute_callback=lambda goal_handle: ExecuteTool.Result(),    # replaced per goal
             goal_callback=self._on_goal,

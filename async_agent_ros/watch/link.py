@@ -1,10 +1,9 @@
 """A node that a thread of its own makes and spins, so that what shows the agent never waits."""
-import collections
 import os
 import queue
 import threading
 import time
-from typing import Any, Callable, Deque, List, Tuple
+from typing import Any, Callable, List, Tuple
 
 from async_agent_ros.tools.discovery import FOUND_WITHIN_S
 from async_agent_ros.watch.feed import Feed
@@ -56,7 +55,7 @@ class AgentLink:
         self._on_agents, self._reason = on_agents, reason
         self._alive = False
         self._outbox: 'queue.SimpleQueue[Tuple[str, Any]]' = queue.SimpleQueue()
-        self._unsent: Deque[Tuple[float, str, Any]] = collections.deque()
+        self._unsent: List[Tuple[float, str, Any]] = []
         self._stop = threading.Event()
         self._executor = None
         self._thread = threading.Thread(target=self._run, name=f'watch {namespace}', daemon=True)
@@ -122,7 +121,7 @@ class AgentLink:
             self._unsent.append((time.monotonic(), topic, fields))
             if topic == 'interrupt_request' and not self._is_read(topic):
                 self._publish(topic, fields)    # nothing stops too early: now, and when it is read
-        waiting: Deque[Tuple[float, str, Any]] = collections.deque()
+        waiting = []
         for since_s, topic, fields in self._unsent:
             if self._is_read(topic) or time.monotonic() - since_s > FOUND_WITHIN_S:
                 self._publish(topic, fields)

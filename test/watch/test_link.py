@@ -84,6 +84,7 @@ def test_a_stop_waits_for_nobody_and_reaches_the_manager_that_came_last(graph, m
     link, start = graph
     first = start()
     first.obey()
+    first.until(lambda: link._executor and link._is_read('interrupt_request'))
     link.stop()
     first.until(lambda: first.heard == ['all'])
     second = start()
