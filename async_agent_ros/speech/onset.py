@@ -105,7 +105,7 @@ class EagerOnset:
     def __init__(self):
         self._bands = EchoBands(320, 150.0, 7600.0, 22)
         self._loudness, self._captured = Loudness(), Loudness()
-        self._background, self._still = Background(), Background()
+        self._background, self._hiss_background = Background(), Background()
         self._high = self._bands.lowest_hz >= self._HISS_HZ
         self._hits = 0
         self._calm = self._CALM
@@ -178,10 +178,10 @@ class EagerOnset:
 
     def _hiss(self) -> bool:
         """Tell whether there is a hiss, such as "stop" begins with, too weak for single bands."""
-        bands, still = self._bands, self._still.power
+        bands, floor = self._bands, self._hiss_background.power
         high = self._high & bands.known
-        self._still.take(float(bands.heard[self._high].sum()))
+        self._hiss_background.take(float(bands.heard[self._high].sum()))
         expected = self._HISS_LOUDER * (
-            bands.usual[high].sum() + max(still, bands.noise[high].sum()))
-        return bool(still > 0.0 and high.sum() >= self._BANDS
+            bands.usual[high].sum() + max(floor, bands.noise[high].sum()))
+        return bool(floor > 0.0 and high.sum() >= self._BANDS
                     and bands.heard[high].sum() > max(self._LEAST, expected))
