@@ -47,6 +47,8 @@ def _synthesize(parser, with_out=True) -> None:
                         help="part of the conversations over the robot's own tools (default: 0.4)")
     parser.add_argument('--stream', type=float, default=0.5, metavar='PART',
                         help='part of the conversations with partial speech (default: 0.5)')
+    parser.add_argument('--per-robot', type=int, default=4, metavar='N',
+                        help='conversations in a row with the same tools (default: 4)')
     parser.add_argument('--paraphrase-url', metavar='URL', help='address of an OpenAI-compatible '
                         'server that rewords the templates of the split train')
     parser.add_argument('--paraphrase-model', default='', metavar='NAME')
@@ -151,7 +153,8 @@ def run_synthesize(args) -> int:
     """Write the data."""
     from async_agent_ros.training import paraphrase, synthesize
     robot = _robot(args)
-    recipe = synthesize.Recipe(args.conversations, args.seed, args.stream, args.own)
+    recipe = synthesize.Recipe(args.conversations, args.seed, args.stream, args.own,
+                               per_robot=args.per_robot)
     progress = _Progress()
     reworded = {}
     if args.paraphrase_url:

@@ -1,13 +1,14 @@
 """
 Packing: several samples in one sequence, none of which sees another; shared beginnings stand once.
 
-The samples of a conversation begin with the same head and history. In a pack they form a tree: a
-token attends to its ancestors only, and has the position that it would have alone. So a pack gives
-the same loss as its samples one by one (test/training/test_sft.py), at a third of the tokens.
+The samples of a conversation begin with the same head and history, and conversations with the same
+robot begin with the same head. In a pack they form a tree: a token attends to its ancestors only
+(training/tree_attention.py), and has the position that it would have alone. So a pack gives the
+same loss as its samples one by one (test/training/test_sft.py), at a fraction of the tokens.
 """
 from dataclasses import dataclass, field
 import random
-from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
+from typing import Callable, Dict, Iterable, List, Sequence, Tuple
 
 from async_agent_ros.training.samples import Sample
 
@@ -20,6 +21,8 @@ class Tokens:
     own: Tuple[int, ...]
     """Number of the span of each token that the model wrote, -1 for the others."""
     conversation: str
+    robot: str
+    """Samples of the same robot begin with the same head; empty: unknown."""
 
 
 def tokenised(sample: Sample, encode: Callable[[str], Sequence[int]]) -> Tokens:
@@ -37,7 +40,9 @@ def tokenised(sample: Sample, encode: Callable[[str], Sequence[int]]) -> Tokens:
         new = list(encode(text))
         ids += new
         own += [span if mine else -1] * len(new)
-    return Tokens(tuple(ids), tuple(own), str(sample.about.get('id', '')))
+    conversation = str(sample.about.get('id', ''))
+    return Tokens(tuple(ids), tuple(own), conversation,
+                  str(sample.about.get('robot', conversation)))
 
 
 @dataclass
@@ -56,8 +61,8 @@ class Pack:
     def shared(self, sample: Tokens) -> List[int]:
         """Return the indices of the longest beginning that stands here already."""
         best: List[int] = []
-        for conversation, path in self._paths:
-            if conversation != sample.conversation or not conversation:
+        for robot, path in self._paths:
+            if robot != sample.robot or not robot:
                 continue
             count = 0
             for index, token in zip(path, sample.ids):
@@ -90,29 +95,28 @@ class Pack:
                     numbers[span] = self.spans
                     self.spans += 1
                 self.targets.append((path[at - 1], sample.ids[at], numbers[span]))
-        self._paths.append((sample.conversation, path))
-
-    def mask(self, torch) -> Any:
-        """Return which token may see which, as a bool tensor (1, 1, length, length)."""
-        size = len(self.ids)
-        mask = torch.zeros(size, size, dtype=torch.bool)
-        for begin, end, prefix in self.branches:
-            if prefix:
-                mask[begin:end, torch.tensor(prefix)] = True
-            mask[begin:end, begin:end] = torch.ones(end - begin, end - begin).tril().bool()
-        return mask[None, None]
+        self._paths.append((sample.robot, path))
 
 
 def packs(samples: Iterable[Tokens], most_tokens: int, seed: int) -> List[Pack]:
-    """Return packs of at most `most_tokens`, conversations in an order that the seed decides."""
-    groups: Dict[str, List[Tokens]] = {}
+    """
+    Return packs of at most `most_tokens`, in an order that the seed decides.
+
+    The conversations with a robot stay together; robots and their conversations are shuffled.
+    """
+    robots: Dict[str, Dict[str, List[Tokens]]] = {}
     for number, sample in enumerate(samples):
-        groups.setdefault(sample.conversation or str(number), []).append(sample)
-    order = sorted(groups)
-    random.Random(seed).shuffle(order)
+        conversation = sample.conversation or str(number)
+        robots.setdefault(sample.robot or conversation, {}).setdefault(
+            conversation, []).append(sample)
+    rng = random.Random(seed)
+    order = sorted(robots)
+    rng.shuffle(order)
     made = [Pack()]
-    for name in order:
-        for sample in groups[name]:
+    for robot in order:
+        names = sorted(robots[robot])
+        rng.shuffle(names)
+        for sample in (s for name in names for s in robots[robot][name]):
             if made[-1].ids and len(made[-1].ids) + made[-1].cost(sample) > most_tokens:
                 made.append(Pack())
             made[-1].add(sample)

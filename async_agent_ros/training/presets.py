@@ -19,6 +19,9 @@ class Settings:
     dropout: float = 0.0
     modules: Tuple[str, ...] = ('q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj',
                                 'down_proj')
+    top_layers: int = 0
+    """More than 0: an adapter for the last so many layers only. Nothing below them is kept or
+    computed for the backward pass: half the layers take half the memory, two thirds of the time."""
     learning_rate: float = 2e-4
     warmup: float = 0.03
     """Part of the steps in which the learning rate rises."""

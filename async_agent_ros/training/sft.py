@@ -17,6 +17,7 @@ import warnings
 
 from async_agent_ros import __version__, models
 from async_agent_ros.llm.engine import EngineError, ModelMissingError
+from async_agent_ros.training import tree_attention
 from async_agent_ros.training.curves import Record
 from async_agent_ros.training.packing import Pack, packs, Tokens, tokenised
 from async_agent_ros.training.presets import Settings
@@ -68,6 +69,7 @@ class Trainer:
         self.torch = torch = module('torch')
         transformers = module('transformers')
         transformers.utils.logging.disable_progress_bar()
+        tree_attention.register(torch, transformers)
         # peft asks transformers in a way that transformers is about to rename
         warnings.filterwarnings('ignore', message='`is_gradient_checkpointing`')
         s = self.settings
@@ -98,7 +100,7 @@ class Trainer:
         going_on = (checkpoint / 'state.json').is_file()
         whole = str(checkpoint / 'model') if going_on and s.method == 'full' else self.from_
         model = transformers.AutoModelForCausalLM.from_pretrained(
-            whole, dtype=getattr(torch, name), attn_implementation='sdpa')
+            whole, dtype=getattr(torch, name), attn_implementation=tree_attention.NAME)
         model.config.use_cache = False
         if s.checkpointing:
             model.gradient_checkpointing_enable({'use_reentrant': False})
@@ -110,9 +112,11 @@ class Trainer:
                 model = peft.PeftModel.from_pretrained(
                     model, checkpoint / 'adapter', is_trainable=True)
             else:
+                count = model.config.num_hidden_layers
                 model = peft.get_peft_model(model, peft.LoraConfig(
                     r=s.rank, lora_alpha=s.alpha, lora_dropout=s.dropout,
-                    target_modules=list(s.modules), task_type='CAUSAL_LM'))
+                    target_modules=list(s.modules), task_type='CAUSAL_LM',
+                    layers_to_transform=list(range(count))[-s.top_layers:]))
         self.model = model.to(self.device)
 
     @property
@@ -190,7 +194,7 @@ class Trainer:
             hidden = self.inner.get_decoder()(
                 input_ids=torch.tensor([pack.ids], device=self.device),
                 position_ids=torch.tensor([pack.positions], device=self.device),
-                attention_mask=pack.mask(torch).to(self.device), use_cache=False
+                use_cache=False, tree=tree_attention.branches(torch, pack, self.device)
             ).last_hidden_state[0]
             logits = self.inner.get_output_embeddings()(hidden[where]).float()
         loss = torch.nn.functional.cross_entropy(logits, wanted, reduction='none')

@@ -44,6 +44,9 @@ class Recipe:
     """Part of the conversations that are typed."""
     only: Tuple[str, ...] = ()
     """Shapes to draw from; empty: all."""
+    per_robot: int = 4
+    """Conversations of `train` with the same tools: they share the head of the prompt, so that a
+    pack (training/packing.py) holds it once."""
     prompt: str = ''
     """Prompt file; empty: config/prompt_tuned.yaml."""
 
@@ -77,31 +80,41 @@ def play(recipe: Recipe, split: str, index: int, robot: Robot = Robot(),
     tongue = language(split)
     if reworded and split == 'train':
         tongue = _with(tongue, reworded)
-    own = bool(robot.specs) and rng.random() < recipe.own
-    tools = own_tools(robot.specs, robot.phrases, split) if own else invented(
-        rng, tongue, rng.randint(3, 8))
-    if own and len(tools) > 10:
-        tools = rng.sample(tools, 10)    # a large catalogue is learned in parts
+    number = index // max(1, recipe.per_robot) if split == 'train' else index
+    name = f'{split}-robot-{number}'
+    own, tools, form = _robot(random.Random(f'{recipe.seed}/{name}'), recipe, split, robot, tongue,
+                              prompt_format or load_format(recipe.prompt or 'prompt_tuned.yaml'))
     foreign = [] if own else invented(rng, tongue, 40, odd_names=0.0, pairs=0.0)
     here = {t.concept.names for t in tools}
     foreign = [t for t in foreign if t.concept.names not in here]
     mode = 'stream' if rng.random() < recipe.stream else 'turn'
-    form = _hiding(rng, prompt_format or load_format(recipe.prompt or 'prompt_tuned.yaml'))
     only = tuple(n for n in recipe.only or shapes.SHAPES if n not in _needing(form))
     speaker = Speaker(rng, tongue, tools, foreign, disfluency=rng.choice((0.0, 0.2, 0.35, 0.6)))
     names, moves = [], []
     for _ in range(rng.randint(2, 4)):
-        name, added = shapes.draw(rng, speaker, only)
-        names.append(name)
+        shape, added = shapes.draw(rng, speaker, only)
+        names.append(shape)
         moves += added
     settings = Settings(utc_offset_s=0) if mode == 'turn' else Settings(speculation='stream')
     simulation = Simulation(rng, tools, form, settings,
                             text=mode == 'turn' and rng.random() < recipe.text)
     turns = simulation.play(moves)
-    about = {'id': f'{split}-{index}', 'split': split, 'mode': mode, 'shapes': names}
+    about = {'id': f'{split}-{index}', 'robot': name, 'split': split, 'mode': mode,
+             'shapes': names}
     templates = [i.template for t in turns for i in t.intents if i.template]
     return Conversation(simulation, names, tools, mode, own, templates,
                         samples_of(turns, about))
+
+
+def _robot(rng: random.Random, recipe: Recipe, split: str, robot: Robot, tongue: Language,
+           form: PromptFormat) -> Tuple[bool, List[SimTool], PromptFormat]:
+    """Return whether the tools are the robot's own, the tools, and the format of the prompt."""
+    own = bool(robot.specs) and rng.random() < recipe.own
+    tools = own_tools(robot.specs, robot.phrases, split) if own else invented(
+        rng, tongue, rng.randint(3, 8))
+    if own and len(tools) > 10:
+        tools = rng.sample(tools, 10)    # a large catalogue is learned in parts
+    return own, list(tools), _hiding(rng, form)
 
 
 def _with(tongue: Language, reworded: Mapping[str, Sequence[str]]) -> Language:

@@ -6,6 +6,7 @@ from async_agent_ros.training import curves
 from async_agent_ros.training.packing import Pack, packs, tokenised
 from async_agent_ros.training.presets import preset, presets, Settings, settings_of
 from async_agent_ros.training.samples import Sample
+from async_agent_ros.training.synthesize import play, Recipe
 from async_agent_ros.training.tables import TableError
 import pytest
 import tiny_model
@@ -72,6 +73,40 @@ def test_a_pack_gives_the_loss_of_its_samples_one_by_one(tiny):
             for (index, wanted, _), loss in zip(pack.targets, trainer.losses(pack)[0]):
                 key = (pack.positions[index] + 1, pack.ids[index], wanted)
                 assert packed[key] == pytest.approx(float(loss), abs=1e-4)
+
+
+def test_conversations_with_the_same_robot_share_the_head_of_a_pack(tiny):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tiny / 'model')
+
+    def encode(text):
+        return tokenizer(text, add_special_tokens=False)['input_ids']
+    recipe = Recipe(conversations=4, seed=5, stream=0.0, per_robot=2)
+    samples = [s for i in range(4) for s in play(recipe, 'train', i).samples]
+    heads = [s.text[:s.text.index('<|im_end|>')] for s in samples]
+    robots = [s.about['robot'] for s in samples]
+    assert len(set(robots)) == len(set(heads)) == 2
+    assert len({s.about['id'] for s in samples}) == 4
+    head = {robot: len(encode(text)) for robot, text in zip(robots, heads)}
+    tokens = [tokenised(s, encode) for s in samples]
+    whole, = packs(tokens, 100_000, 1)
+    apart = sum(len(packs([t for t in tokens if t.conversation == name], 100_000, 1)[0].ids)
+                for name in {t.conversation for t in tokens})
+    assert len(whole.ids) <= apart - sum(head.values()) + 4
+
+
+def test_an_adapter_for_the_upper_layers_leaves_the_lower_ones_alone(tiny):
+    settings = _settings(tiny, top_layers=1)
+    trainer = Trainer(settings, tiny / 'data', tiny / 'run-top')
+    rows = trainer.run(until=2)
+    assert rows[-1]['loss'] < rows[1]['loss'] + 0.5
+    trained = [n for n, p in trainer.model.named_parameters() if p.requires_grad]
+    assert len(trained) == 14 and all('.layers.1.' in n for n in trained)
+    on = Trainer(settings, tiny / 'data', tiny / 'run-top')
+    on.run()
+    path = write_gguf(tiny / 'run-top' / 'adapter', tiny / 'top.gguf')
+    import gguf
+    names = [t.name for t in gguf.GGUFReader(str(path)).tensors]
+    assert len(names) == 14 and all(n.startswith('blk.1.') for n in names)
 
 
 def test_packs_hold_every_sample_once_in_an_order_by_seed():

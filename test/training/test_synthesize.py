@@ -82,12 +82,13 @@ def test_every_call_has_one_end_and_a_commit_before_it_runs(conversations):
 
 @pytest.mark.parametrize('name', shapes.SHAPES)
 def test_every_shape_can_be_played(name):
-    recipe = synthesize.Recipe(seed=5, stream=0.0, only=(name,))
+    recipe = synthesize.Recipe(seed=5, stream=0.0, only=(name,), per_robot=1)
     robot = synthesize.Robot()
     if name == 'stop':
         from async_agent_ros.core.tools import ToolSpec
         robot = synthesize.Robot([ToolSpec('walk', 'Walk on.', motion=True)])
-        recipe = synthesize.Recipe(seed=5, stream=0.0, own=1.0, only=(name,))
+        recipe = synthesize.Recipe(seed=5, stream=0.0, own=1.0, only=(name,),
+                                   per_robot=1)
     played = [synthesize.play(recipe, 'train', i, robot) for i in range(5)]
     assert any(name in one.names for one in played)
     assert all(one.samples for one in played)
