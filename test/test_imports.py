@@ -17,6 +17,7 @@ ALLOWED = {
     'model_catalogue': set(),
     'bringup': set(),
     'supervisor': {'bringup'},
+    'tuned_models': {'bringup', 'models'},
 }
 # A pure function of its arguments: no clock, no thread, no file, no environment, no chance.
 NOT_IN_CORE = {

@@ -284,6 +284,10 @@ def _shown(args, mode):
 
 def run_learn(args) -> int:
     """Learn a robot's tools: write data, train, export, evaluate. Each step is kept and reused."""
+    import shutil
+
+    from async_agent_ros import tuned_models
+    from async_agent_ros.bringup import config_file
     from async_agent_ros.training.card import write_card
     from async_agent_ros.training.sft import TrainingError
     settings = _settings(args)
@@ -299,17 +303,23 @@ def run_learn(args) -> int:
         run_sft(args)
     args.adapter, args.output, args.to, args.tuned = adapter, gguf, 'gguf', ''
     args.model = settings.model
+    adapters = {'transformers': str(adapter.relative_to(out))}
     try:
         run_export(args)
+        adapters['llama_cpp'] = gguf.name
         if args.engine == 'llama_cpp':
             args.adapter = gguf
     except TrainingError as error:
         print(f'no GGUF: {error}', file=sys.stderr)
+    form = pathlib.Path(args.tuned_prompt)
+    shutil.copyfile(form if form.is_file() else config_file(form.name), out / 'prompt.yaml')
+    tuned_models.write(out, settings.model, adapters, 'prompt.yaml')
     args.adapter, args.device = str(args.adapter), args.device or 'auto'
     args.threads = args.threads or 2
     args.json = args.json or out / 'eval.json'
     run_eval(args)
     weights = gguf if gguf.is_file() else adapter / 'adapter_model.safetensors'
     command = ' '.join(['async-agent', *map(shlex.quote, sys.argv[1:])])
-    print(f'model card: {write_card(out, settings.to_json(), command, weights)}')
+    print(f'model card: {write_card(out, settings.to_json(), command, weights)}\n'
+          f'run it with the parameter model: {out.resolve()} of the dispatcher')
     return 0

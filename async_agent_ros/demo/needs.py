@@ -5,7 +5,7 @@ from typing import Any, List, Mapping
 
 import yaml
 
-from async_agent_ros import bringup, models
+from async_agent_ros import bringup, models, tuned_models
 
 _PARAMETERS = {'asr': 'model', 'tts': 'voice', 'dispatcher': 'model'}
 _ROLES = {'asr': 'recogniser', 'tts': 'voice', 'dispatcher': 'language model'}
@@ -39,6 +39,8 @@ def needed_models(settings: bringup.Settings) -> List[str]:
             if engine in ('openai', 'scripted'):
                 continue
             name = settings.model or name
+            tuned = tuned_models.find(name)
+            name = tuned.base if tuned else name
         if name.partition(':')[0] != 'hibari':
             names.append(name)
     return names

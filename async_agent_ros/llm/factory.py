@@ -28,13 +28,20 @@ def make_engine(name: str = 'auto', **params: Any) -> Engine:
     Return an engine that is not loaded yet.
 
     'auto' takes llama.cpp, or transformers where that is not installed, with the best installed
-    model. Parameters that an engine does not have, and empty ones, are left out. Raises
-    ModelMissingError or EngineError with the remedy.
+    model. `adapters`: those of a tuned model, path by engine. Parameters that an engine does not
+    have, and empty ones, are left out. Raises ModelMissingError or EngineError with the remedy.
     """
+    adapters = params.pop('adapters', None)
     if name == 'auto':
         name, params = _best(params)
     if name not in ENGINES:
         raise EngineError(f'unknown engine {name!r}; known are {", ".join(NAMES)}')
+    if adapters and not params.get('adapter'):
+        if name not in adapters:
+            raise EngineError(f'the tuned model has no adapter for the engine {name}, only for '
+                              f'{", ".join(sorted(adapters))}; choose that engine, or make one '
+                              'with: async-agent train export')
+        params['adapter'] = adapters[name]
     module, class_name, needed, extra = ENGINES[name]
     if not _importable(needed):
         raise EngineError(f'the engine {name} needs the Python module {needed}; install it with: '

@@ -7,13 +7,14 @@ feedback, and the executor then sends the result.
 import os
 import pathlib
 import threading
-from typing import Dict
+from typing import Dict, Optional
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 import yaml
 
+from async_agent_ros import models, tuned_models
 from async_agent_ros.action import Generate
 from async_agent_ros.bringup import config_file
 from async_agent_ros.core.chatml import PromptFormat
@@ -44,6 +45,7 @@ class DispatcherNode(node_base.CleanEnd, LifecycleNode):
         self._active = False
         self._slot = EngineSlot()
         self._format = PromptFormat()
+        self._tuned: Optional[tuned_models.TunedModel] = None
         self._workers: Dict[str, InstanceWorker] = {}
         self._counts = {'generations': 0, 'aborted': 0, 'failed': 0}
         self._latest = {'last_first_token_s': 'none', 'last_tokens_per_s': 'none'}
@@ -73,10 +75,11 @@ class DispatcherNode(node_base.CleanEnd, LifecycleNode):
         declare = self._declare
         declare('autostart', True, 'configure and activate at start')
         declare('engine', 'auto', 'language-model engine', choices=factory.NAMES)
-        declare('model', '', "model: a packaged one's name, a path, or the name that the server of "
+        declare('model', '', "model: a packaged one's name, a path (also of a folder of `train "
+                'learn`, which brings its adapter and its prompt), or the name that the server of '
                 'an openai engine knows; empty: the best that is installed')
         declare('adapter', '', 'adapter that was trained for the model: a GGUF file (llama_cpp) or '
-                'a folder (transformers); empty: none')
+                'a folder (transformers); empty: that of a tuned model, else none')
         declare('device', '', "where the model runs: 'cpu', 'cuda', ...; empty: the engine decides")
         declare('max_tokens', 256, 'longest answer, tokens', minimum=1, maximum=32768)
         declare('temperature', 0.0, '0.0 always takes the likeliest token',
@@ -84,7 +87,8 @@ class DispatcherNode(node_base.CleanEnd, LifecycleNode):
         declare('threads', 2, 'CPU threads of the engine', minimum=1, maximum=256)
         declare('context_tokens', 8192, 'longest prompt and answer together, tokens',
                 minimum=256, maximum=1048576)
-        declare('prompt_file', '', f'YAML file of the prompt format; empty: {OWN_PROMPT}')
+        declare('prompt_file', '', f'YAML file of the prompt format; empty: that of a tuned '
+                f'model, else {OWN_PROMPT}')
         declare('base_url', '', 'openai engine: address of the server')
         declare('api_key_env', '', 'openai engine: environment variable that holds the key')
         declare('script', '', 'scripted engine: YAML file of rules; empty: the demo of the package')
@@ -103,7 +107,13 @@ class DispatcherNode(node_base.CleanEnd, LifecycleNode):
     def on_configure(self, state) -> TransitionCallbackReturn:
         """Read the prompt format and load the model in a thread; goals wait until it is there."""
         try:
-            self._format = load_format(self._value('prompt_file'))
+            self._tuned = tuned_models.find(self._value('model'))
+        except models.ModelError as error:
+            self.get_logger().error(f'parameter `model`: {error}')
+            return TransitionCallbackReturn.FAILURE
+        try:
+            self._format = load_format(
+                self._value('prompt_file') or (self._tuned.prompt_file if self._tuned else ''))
         except (OSError, ValueError) as error:
             self.get_logger().error(f'parameter `prompt_file`: {error}')
             return TransitionCallbackReturn.FAILURE
@@ -125,8 +135,10 @@ class DispatcherNode(node_base.CleanEnd, LifecycleNode):
         value = self._value
         script = value('script') or str(config_file('scripted_demo.yaml'))
         key = value('api_key_env')
+        tuned = self._tuned
         return factory.make_engine(
-            value('engine'), model=value('model'), adapter=value('adapter'),
+            value('engine'), model=tuned.base if tuned else value('model'),
+            adapter=value('adapter'), adapters=tuned.adapters if tuned else None,
             device=value('device'), temperature=value('temperature'),
             threads=value('threads'), context_tokens=value('context_tokens'),
             call_marker=self._format.call_marker, call_ids=self._format.show_ids,

@@ -22,8 +22,8 @@ def model_card(settings: Mapping[str, Any], data: Mapping[str, Any],
     lines = [
         f'# An adapter for {settings["model"]}', '',
         f'Trained by async_agent_ros {__version__} for its protocol: calls with ids, partial '
-        'speech, notifications (docs/training.md). Run it with the parameters `adapter` and '
-        '`prompt_file` (config/prompt_tuned.yaml) of the dispatcher.', '',
+        'speech, notifications (docs/training.md). Run it with this folder as the parameter '
+        '`model` of the dispatcher.', '',
         f'- Base: {settings["model"]}; its licence: {licence_of(settings["model"])}. '
         'The adapter: Apache-2.0.',
         f'- Size: {size_bytes / 1e6:.1f} MB, rank {settings["rank"]}.',

@@ -1,0 +1,71 @@
+"""A tuned model is a folder that names base, adapters and prompt; one parameter is enough."""
+from async_agent_ros import bringup, models, tuned_models
+from async_agent_ros.demo import needs
+from async_agent_ros.llm import factory
+from async_agent_ros.llm.engine import EngineError
+import pytest
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a folder of a tuned model, as `train learn` leaves it."""
+    tuned_models.write(tmp_path, 'qwen2.5-coder-0.5b',
+                       {'llama_cpp': 'adapter.gguf', 'transformers': 'run/adapter'}, 'prompt.yaml')
+    (tmp_path / 'adapter.gguf').write_bytes(b'GGUF')
+    (tmp_path / 'run' / 'adapter').mkdir(parents=True)
+    (tmp_path / 'prompt.yaml').write_text('format: {}\n')
+    return tmp_path
+
+
+def test_a_folder_names_base_adapters_and_prompt(folder):
+    found = tuned_models.find(str(folder))
+    assert found.base == 'qwen2.5-coder-0.5b'
+    assert found.adapters == {'llama_cpp': str(folder / 'adapter.gguf'),
+                              'transformers': str(folder / 'run' / 'adapter')}
+    assert found.prompt_file == str(folder / 'prompt.yaml')
+
+
+def test_a_folder_among_the_models_is_found_by_its_name(folder, monkeypatch):
+    monkeypatch.setenv('ASYNC_AGENT_MODELS', str(folder.parent))
+    assert tuned_models.find(folder.name).base == 'qwen2.5-coder-0.5b'
+
+
+@pytest.mark.parametrize('name', ('', 'qwen2.5-coder-0.5b', 'nothing', '/no/such/folder'))
+def test_other_models_are_none(name):
+    assert tuned_models.find(name) is None
+
+
+@pytest.mark.parametrize('text', ('{', '[]', '{"base": 3, "adapters": {}}', '{"base": "x"}',
+                                  '{"base": "x", "adapters": {}, "weights": "y"}'))
+def test_a_broken_file_is_named(folder, text):
+    (folder / tuned_models.FILE).write_text(text)
+    with pytest.raises(models.ModelError, match=tuned_models.FILE):
+        tuned_models.find(str(folder))
+
+
+def test_a_file_that_is_not_there_is_named(folder):
+    (folder / 'adapter.gguf').unlink()
+    with pytest.raises(models.ModelError, match='names adapter.gguf, which is not in .*whole'):
+        tuned_models.find(str(folder))
+
+
+def test_the_engine_gets_its_adapter_or_says_which_there_are(folder):
+    found = tuned_models.find(str(folder))
+    engine = factory.make_engine('llama_cpp', model=found.base, adapters=found.adapters)
+    assert engine.info().details['adapter'] == str(folder / 'adapter.gguf')
+    with pytest.raises(EngineError, match='openai, only for llama_cpp, transformers'):
+        factory.make_engine('openai', model=found.base, adapters=found.adapters)
+    own = factory.make_engine('llama_cpp', model=found.base, adapters=found.adapters,
+                              adapter='/my/own.gguf')
+    assert own.info().details['adapter'] == '/my/own.gguf'
+
+
+def test_a_demo_needs_its_base(folder):
+    settings = bringup.Settings(model=str(folder), nodes='dispatcher')
+    assert needs.needed_models(settings) == ['qwen2.5-coder-0.5b']
+
+
+def test_every_packaged_one_has_a_known_base_and_a_card():
+    for name, model in tuned_models.packaged().items():
+        assert model.base in models.CATALOGUE
+        assert (tuned_models._packaged_folder() / name / 'MODEL_CARD.md').is_file()
