@@ -82,9 +82,11 @@ class LlamaCppEngine:
         if self._server is not None:
             return
         # OpenMP's threads spin while they wait for each other. On cores that are shared with the
-        # recogniser and the voice, the one they wait for is then not running: measured 0.15 s
-        # instead of 3 s a token on two busy cores, nothing lost on idle ones. Read at import.
-        os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
+        # recogniser and the voice, the one they wait for is then not running, and a token takes
+        # seconds; threads that sleep at once wake too late on idle cores. So they spin for some
+        # microseconds (figures: docs/engines.md). Read at import.
+        if 'OMP_WAIT_POLICY' not in os.environ:
+            os.environ.setdefault('GOMP_SPINCOUNT', '1000')
         try:
             xllamacpp = importlib.import_module('xllamacpp')
         except ImportError as error:
