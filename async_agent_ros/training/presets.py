@@ -14,6 +14,8 @@ class Settings:
     """A packaged model's name, a folder of safetensors, a GGUF file, or a name on the hub."""
     method: str = 'lora'
     """'lora' trains an adapter, 'full' all weights."""
+    start: str = ''
+    """Folder of an adapter to begin with, instead of a fresh one; rank and layers are its own."""
     rank: int = 16
     alpha: int = 32
     dropout: float = 0.0

@@ -108,9 +108,12 @@ class Trainer:
         if s.method == 'lora':
             peft = module('peft')
             torch.manual_seed(s.seed)
-            if going_on:
-                model = peft.PeftModel.from_pretrained(
-                    model, checkpoint / 'adapter', is_trainable=True)
+            begun = checkpoint / 'adapter' if going_on else s.start and pathlib.Path(s.start)
+            if begun:
+                if not (begun / 'adapter_config.json').is_file():
+                    raise TrainingError(f'{begun} holds no adapter to begin with; give the folder '
+                                        'that `train sft` wrote, or leave `start` empty')
+                model = peft.PeftModel.from_pretrained(model, begun, is_trainable=True)
             else:
                 count = model.config.num_hidden_layers
                 model = peft.get_peft_model(model, peft.LoraConfig(

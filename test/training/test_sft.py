@@ -109,6 +109,22 @@ def test_an_adapter_for_the_upper_layers_leaves_the_lower_ones_alone(tiny):
     assert len(names) == 14 and all(n.startswith('blk.1.') for n in names)
 
 
+def test_a_run_can_begin_with_an_adapter(tiny):
+    folder = tiny / 'whole-lora'
+    if not (folder / 'adapter').is_dir():
+        Trainer(_settings(tiny, dropout=0.1), tiny / 'data', folder).run()
+    first = Trainer(_settings(tiny), tiny / 'data', tiny / 'run-first')
+    first.prepare()
+    on = Trainer(_settings(tiny, start=str(folder / 'adapter')), tiny / 'data', tiny / 'run-on')
+    on.prepare()
+    before, after = first.validate()[0], on.validate()[0]
+    assert after < before - 0.01
+    on.run(until=1)
+    assert on.step == 1
+    with pytest.raises(TrainingError, match='no adapter to begin with'):
+        Trainer(_settings(tiny, start=str(tiny)), tiny / 'data', tiny / 'run-no').prepare()
+
+
 def test_packs_hold_every_sample_once_in_an_order_by_seed():
     tokens = [tokenised(Sample('x' * n + 'y', [(n, n + 1)], about={'id': f'{n % 5}'}),
                         lambda t: [ord(c) for c in t]) for n in range(1, 40)]
