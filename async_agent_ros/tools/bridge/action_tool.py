@@ -100,7 +100,9 @@ class _Goal:
                 if not handle.accepted:
                     raise ToolError(f'{self._name} refused the goal', Error.REJECTED)
                 response = await self._follow(handle)
-                if response.status != GoalStatus.STATUS_UNKNOWN or self._known:
+                # feedback says that it ran, also where the answer to the goal got lost
+                ran = self._known or self._progress.heard
+                if response.status != GoalStatus.STATUS_UNKNOWN or ran:
                     return self._outcome(response)
             raise ToolError(f'{self._name} does not answer goals', Error.LOST)
         finally:
@@ -242,12 +244,15 @@ class _Progress:
 
     def __init__(self, text: FeedbackText, context: ToolContext):
         self._text, self._context = text, context
+        self.heard = False
+        """Whether there was any."""
         self._latest = None
         self._timer = None
         self._reported_s = float('-inf')
 
     def receiver(self, loop):
         def receive(message):
+            self.heard = True
             first, self._latest = self._latest is None, message.feedback
             if first:    # else the loop was told, and has not looked yet
                 call_in(loop, self._arrange, loop)
