@@ -63,9 +63,3 @@ def test_the_engine_gets_its_adapter_or_says_which_there_are(folder):
 def test_a_demo_needs_its_base(folder):
     settings = bringup.Settings(model=str(folder), nodes='dispatcher')
     assert needs.needed_models(settings) == ['qwen2.5-coder-0.5b']
-
-
-def test_every_packaged_one_has_a_known_base_and_a_card():
-    for name, model in tuned_models.packaged().items():
-        assert model.base in models.CATALOGUE
-        assert (tuned_models._packaged_folder() / name / 'MODEL_CARD.md').is_file()

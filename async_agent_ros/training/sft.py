@@ -115,11 +115,11 @@ class Trainer:
                                         'that `train sft` wrote, or leave `start` empty')
                 model = peft.PeftModel.from_pretrained(model, begun, is_trainable=True)
             else:
-                count = model.config.num_hidden_layers
+                layers = list(range(model.config.num_hidden_layers))
                 model = peft.get_peft_model(model, peft.LoraConfig(
                     r=s.rank, lora_alpha=s.alpha, lora_dropout=s.dropout,
                     target_modules=list(s.modules), task_type='CAUSAL_LM',
-                    layers_to_transform=list(range(count))[-s.top_layers:]))
+                    layers_to_transform=layers[-s.top_layers:]))    # -0: all
         self.model = model.to(self.device)
 
     @property
