@@ -149,8 +149,8 @@ class Listener:
         settings, detector = self._settings, self._detector
         if not settings.partials:
             return
-        # A slow machine must have time left for the end of the utterance.
-        period_s = max(settings.partial_period_s, 1.1 * self._recognition.last_s)
+        # Not sooner than the last one took: a round that is skipped would count as slowness.
+        period_s = max(settings.partial_period_s, self._recognition.last_s)
         due = detector.heard_to - utterance.asked >= period_s * RATE
         if due and detector.heard_to - detector.last_speech <= MARGIN:
             if self._recognition.idle:

@@ -224,7 +224,8 @@ def _own(spec: ToolSpec, table: Mapping[str, Any], split: str,
         table.get('gerund', f'busy with {words}'), table.get('inf', words), table.get('left', ''),
         result, tuple(table.get('told') or [_generic_told(words, result)]),
         tuple(table.get('fail') or ['it did not work']),
-        tuple(table.get('slow') or ((0.1, 1.5) if reads else (3.0, 20.0))))
+        tuple(table.get('slow') or ((0.1, 1.5) if reads else (3.0, 20.0))),
+        {k: tuple(v) for k, v in (table.get('spoken') or {}).items()})
     return SimTool(spec, made, {n: n for n in allowed}, allowed, lists)
 
 

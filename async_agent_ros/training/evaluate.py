@@ -6,6 +6,7 @@ Each reads the prompt that it would read in the agent: the base one with rules a
 an utterance to a base model, as in the mode `revise` of the kernel.
 """
 from dataclasses import dataclass
+import json
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from async_agent_ros.bench.common.rows import distribution, single
@@ -52,7 +53,8 @@ def judge(case: Case, output: str, form: PromptFormat, stream: bool) -> Dict[str
     return {'valid': _invalid(answer, case, output),
             'right': found in case.right if case.kind != 'told' else None,
             'safe': not unwanted if is_words else None,
-            'faithful': faithful.problem(text, case.entries, case.specs)
+            'faithful': faithful.problem(text, case.entries, case.specs,
+                                         json.dumps(list(accepted.values())))
             if text and case.kind != 'partial' else None}
 
 

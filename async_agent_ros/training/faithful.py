@@ -53,9 +53,14 @@ def facts(entries: Iterable[Entry]) -> str:
         Kind.USER, Kind.CALL, Kind.RESULT, Kind.NOTIFICATION, Kind.FORK, Kind.SPAWN))
 
 
-def problem(text: str, entries: Sequence[Entry], specs: Sequence[ToolSpec]) -> str:
-    """Return what of the answer the ledger does not support, '' when nothing was found."""
-    known = facts(entries)
+def problem(text: str, entries: Sequence[Entry], specs: Sequence[ToolSpec],
+            calls: str = '') -> str:
+    """
+    Return what of the answer the ledger does not support, '' when nothing was found.
+
+    `calls`: the calls of the same answer; it may say what it is doing.
+    """
+    known = facts(entries) + calls
     about = ' '.join(f'{s.name} {s.description} {json.dumps(s.arguments_schema)}' for s in specs)
     given = set(numbers(known + ' ' + about))
     given |= {round(n) for n in given} | {round(n, 1) for n in given}

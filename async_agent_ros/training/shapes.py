@@ -79,6 +79,21 @@ def removed(s):
     return [Move('idle', _now(s.removed(s.rng.sample(fitting, 2))))]
 
 
+def replaced(s):
+    """Ask for something and then for something else in its place, in one breath."""
+    fitting = [t for t in s.tools if t.concept.ask and t.spec.effect != 'confirm']
+    if len(fitting) < 2:
+        return None
+    return [Move('idle', _now(s.replaced(s.rng.sample(fitting, 2))))]
+
+
+def twice(s):
+    """Ask the same of two things."""
+    tool = s.pick(lambda t: t.reads and t.concept.ask and t.allowed)
+    intent = tool and s.twice(tool)
+    return intent and [Move('idle', _now(intent))]
+
+
 def multitask(s):
     """Go on talking while a call runs."""
     moves = _list(_one(s, _slow))
@@ -188,7 +203,8 @@ def stop(s):
 
 def timer(s):
     """Set a timer and hear it."""
-    intent = s.timer(s.rng.choice(('timer', 'remind', 'remind', 'at')))
+    kind = s.rng.choice(('timer', 'timer', 'remind', 'remind', 'at', 'corrected'))
+    intent = s.timer_corrected() if kind == 'corrected' else s.timer(kind)
     moves = [Move('idle', _now(intent))]
     if 'after_s' in intent.plan[0].arguments and s.rng.random() < 0.6:
         moves.append(Move('fired', lambda sim: None))
@@ -302,15 +318,16 @@ def again(s):
 
 
 SHAPES: Dict[str, Tuple[Shape, float]] = {
-    'command': (command, 9), 'question': (question, 8), 'parallel': (parallel, 8),
-    'dependent': (dependent, 7), 'corrected': (corrected, 8), 'removed': (removed, 5),
+    'command': (command, 11), 'question': (question, 13), 'parallel': (parallel, 9),
+    'dependent': (dependent, 6), 'corrected': (corrected, 8), 'removed': (removed, 4),
+    'replaced': (replaced, 2), 'twice': (twice, 3),
     'multitask': (multitask, 6), 'progress': (progress, 5), 'idle_progress': (idle_progress, 1),
     'interruption': (interruption, 4), 'backchannel': (backchannel, 1),
     'out_of_order': (out_of_order, 4), 'cancel': (cancel, 4), 'cancel_one': (cancel_one, 2),
-    'instead': (instead, 4), 'stop': (stop, 1), 'timer': (timer, 4), 'every': (every, 1),
+    'instead': (instead, 4), 'stop': (stop, 1), 'timer': (timer, 5), 'every': (every, 1),
     'clock': (clock, 1), 'both': (both, 1), 'fork': (fork, 2), 'spawn': (spawn, 2),
-    'failure': (failure, 4), 'unmeetable': (unmeetable, 6), 'unknown_value': (unknown_value, 5),
-    'small_talk': (small_talk, 4), 'about': (about, 1), 'confirmed': (confirmed, 4),
+    'failure': (failure, 4), 'unmeetable': (unmeetable, 8), 'unknown_value': (unknown_value, 7),
+    'small_talk': (small_talk, 7), 'about': (about, 1), 'confirmed': (confirmed, 4),
     'again': (again, 1)}
 """Shape and weight by name."""
 

@@ -11,7 +11,13 @@ _LIKELY = {**dict.fromkeys(('place', 'room', 'location', 'destination'), 'places
            **dict.fromkeys(('object', 'item', 'thing'), 'things'),
            **dict.fromkeys(('person', 'who', 'recipient'), 'people')}
 """Which word list holds other values for an argument of a robot's own tool, by its name."""
-_NUMBERS = ('zero one two three four five six seven eight nine ten eleven twelve').split()
+_NUMBERS = {**dict(enumerate(
+    'zero one two three four five six seven eight nine ten eleven twelve'.split())),
+    15: 'fifteen', 20: 'twenty', 25: 'twenty-five', 30: 'thirty', 40: 'forty', 45: 'forty-five',
+    50: 'fifty', 60: 'sixty', 90: 'ninety'}
+_SPANS = (('half a minute', 30), ('a minute', 60), ('one and a half minutes', 90),
+          ('two and a half minutes', 150), ('a quarter of an hour', 900), ('half an hour', 1800),
+          ('an hour', 3600), ('two hours', 7200), ('one and a half hours', 5400))
 _QUESTION = re.compile(
     r'(what|where|who|how|when|which|is|are|do|does|did|have|has|can|could|would|will|any)\b', re.I)
 
@@ -31,6 +37,7 @@ class Speaker:
         self.tools = list(tools)
         self.foreign = list(foreign)
         self.disfluency = disfluency
+        self._aliases = {v: forms for t in tools for v, forms in t.concept.spoken.items()}
         self._keys = 0
         self._plain = rng.random() < 0.3
 
@@ -80,14 +87,15 @@ class Speaker:
         return ' '.join(words)
 
     def say(self, template: str, values: Mapping[str, Any]) -> str:
-        """Fill a template; numbers come as digits or as words."""
+        """Fill a template; numbers come as digits or as words, things by any of their names."""
         return fill(template, {k: self._value(v) for k, v in values.items()})
 
     def _value(self, value):
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 12 and (
+        if isinstance(value, int) and not isinstance(value, bool) and value in _NUMBERS and (
                 self.rng.random() < 0.3):
             return _NUMBERS[value]
-        return spoken(value)
+        forms = self._aliases.get(value, ()) if isinstance(value, str) else ()
+        return self.rng.choice(forms) if forms and self.rng.random() < 0.4 else spoken(value)
 
     def finish(self, kind: str, stages: Sequence[Stage], reply: str = '', template: str = '',
                helper: Sequence[Act] = ()) -> Intent:
@@ -114,6 +122,12 @@ class Speaker:
         """Return a clause in one of the frames."""
         return self.rng.choice(list(self.language.phrases['frames'])).replace('{ask}', ask)
 
+    def in_context(self, template: str) -> str:
+        """Return the template, now and then with a remark before it that asks for nothing."""
+        if self.rng.random() >= 0.1:
+            return template
+        return self.language.say(self.rng, 'contexts') + template
+
     # -- requests ---------------------------------------------------------------------------------
     def pick(self, test=lambda tool: True) -> Optional[SimTool]:
         """Return one of the tools that pass a test."""
@@ -127,7 +141,7 @@ class Speaker:
                                  else tool.concept.ask)
         template = clause if ask or not tool.concept.ask else self.framed(clause)
         act = self.act(tool, template)
-        words = self.say(self.loosely(template), act.values)
+        words = self.say(self.in_context(self.loosely(template)), act.values)
         stages = [Stage(words, (act,))]
         if self.rng.random() < 0.2 and not slots(template.split(' ')[0]) and ' ' in words:
             # a thinking pause: nothing is asked for yet
@@ -140,12 +154,17 @@ class Speaker:
         stages: List[Stage] = []
         templates = []
         for tool in tools:
-            clause = self.rng.choice(tool.concept.ask or tool.concept.say)
-            lead = '' if stages else None
-            template = self.framed(clause) if lead is None else clause
+            asks = bool(tool.concept.ask) and not (tool.concept.say and self.rng.random() < 0.4)
+            clause = self.rng.choice(tool.concept.ask if asks else tool.concept.say)
+            if stages:
+                lead = self.language.say(self.rng, 'joins' if asks else 'questions')
+                template = clause
+            elif self.rng.random() < 0.1:
+                lead, template = self.language.say(self.rng, 'announced'), clause
+            else:
+                lead, template = '', self.framed(clause) if asks else clause
             act = self.act(tool, clause)
-            joined = self.rng.choice(list(self.language.phrases['joins'])) if stages else ''
-            words = joined + self.say(self.loosely(template, 1), act.values)
+            words = lead + self.say(self.loosely(template, 1), act.values)
             stages.append(Stage(words, (*(stages[-1].plan if stages else ()), act)))
             templates.append(template)
         return self.finish(kind, stages, template=' + '.join(templates))
@@ -175,6 +194,42 @@ class Speaker:
         return self.finish('corrected', [
             Stage(self.say(self.loosely(template, 1), act.values), (act,)),
             Stage(fix + self.say(again, changed.values), (changed,))], template=template)
+
+    def replaced(self, tools: Sequence[SimTool]) -> Intent:
+        """Ask for something, and then for something else in its place."""
+        first, second = tools
+        clause = self.rng.choice(first.concept.ask)
+        act = self.act(first, clause)
+        other = self.rng.choice(second.concept.ask)
+        then = self.act(second, other)
+        fix = self.language.say(self.rng, 'only_that').replace('{ask}', other)
+        return self.finish('replaced', [
+            Stage(self.say(self.loosely(self.framed(clause), 1), act.values), (act,)),
+            Stage(self.say(fix, then.values), (then,))], template=clause)
+
+    def twice(self, tool: SimTool) -> Optional[Intent]:
+        """Ask the same of two things, and now and then take one of them back."""
+        asks = [a for a in tool.concept.ask if re.search(r' (the|my) \{\w+\}$', a)]
+        if not asks:
+            return None
+        clause = self.rng.choice(asks)
+        act = self.act(tool, clause)
+        other = self.changed(act)
+        if other is None or other[1] not in slots(clause):
+            return None
+        drawn, name = other
+        then = Act(self.key(), drawn.name, drawn.arguments, tool, drawn.values)
+        template = self.framed(clause)
+        template = template if template.endswith(clause) else clause
+        article = re.search(r' (the|my) \{\w+\}$', clause)[0].strip()
+        stages = [Stage(self.say(self.loosely(template, 1), act.values), (act,)),
+                  Stage(self.language.say(self.rng, 'joins') + self.say(article, then.values),
+                        (act, then))]
+        if self.rng.random() < 0.4:
+            goes, stays = (then, act) if self.rng.random() < 0.7 else (act, then)
+            stages.append(Stage(self.language.say(
+                self.rng, 'not_that', value=self._value(goes.values[name])), (stays,)))
+        return self.finish('twice', stages, template=clause)
 
     def removed(self, tools: Sequence[SimTool]) -> Intent:
         """Ask for two things and take one of them back."""
@@ -226,9 +281,12 @@ class Speaker:
     # -- the agent's own tools ---------------------------------------------------------------------
     def span(self) -> Tuple[str, int]:
         """Return a time span in words and in seconds."""
-        if self.rng.random() < 0.5:
-            count = self.rng.choice((10, 20, 30, 45, 60, 90))
-            return f'{count} seconds', count
+        kind = self.rng.random()
+        if kind < 0.2:
+            return self.rng.choice(_SPANS)
+        if kind < 0.55:
+            count = self.rng.choice((10, 15, 20, 30, 40, 45, 50, 60, 90))
+            return f'{self._value(count)} seconds', count
         count = self.rng.choice((1, 2, 3, 4, 5, 10, 15, 20, 25))
         return f'{self._value(count)} minute{"s" * (count != 1)}', 60 * count
 
@@ -236,15 +294,13 @@ class Speaker:
         """Ask for a timer; kinds: timer, remind, every, at."""
         words, seconds = self.span()
         chore = self.rng.choice(list(self.language.phrases['chores']))
-        clock = f'{self.rng.randrange(24)}:{self.rng.randrange(0, 60, 5):02}'
-        said = self.language.phrases[kind]
-        template = self.rng.choice(list(said))
-        text = self.loosely(fill(template, {'span': words, 'chore': chore, 'time': clock}), 1) \
-            if ',' not in template else fill(template, {'span': words, 'chore': chore})
+        template = self.rng.choice(list(self.language.phrases[kind]))
+        text = fill(template, {'span': words, 'chore': chore})
+        text = self.in_context(text if ',' in template or kind == 'at' else self.loosely(text, 1))
         if kind == 'at':
-            text = fill(template, {'time': clock})
-            hour, minute = clock.split(':')
-            act = self.builtin('set_timer', at=f'{int(hour):02}:{minute}')
+            clock, at = self.time_of_day()
+            text = fill(text, {'time': clock})
+            act = self.builtin('set_timer', at=at)
             reply = f'I will wake you at {clock}.'
         elif kind == 'every':
             act = self.builtin('set_timer', every_s=seconds, text=chore)
@@ -256,6 +312,29 @@ class Speaker:
             act = self.builtin('set_timer', after_s=seconds)
             reply = f'The timer is set for {words}.'
         return self.finish(kind, [Stage(text, (act,))], reply, template)
+
+    def timer_corrected(self) -> Intent:
+        """Ask for a timer and correct the time."""
+        template = self.language.say(self.rng, 'timer_corrected')
+        (wrong, false), (words, seconds) = self.span(), self.span()
+        act = self.builtin('set_timer', after_s=false)
+        head, tail = template.split(',', 1)
+        return self.finish('timer', [
+            Stage(fill(head, {'wrong': wrong}), (act,)),
+            Stage(fill(',' + tail, {'span': words}),
+                  (Act(act.key, act.name, {'after_s': seconds}),))],
+            f'The timer is set for {words}.', template)
+
+    def time_of_day(self) -> Tuple[str, str]:
+        """Return a time in words or digits, and as HH:MM."""
+        hour, minute = self.rng.randrange(24), self.rng.randrange(0, 60, 5)
+        if not 1 <= hour <= 11 or self.rng.random() < 0.4:
+            return f'{hour}:{minute:02}', f'{hour:02}:{minute:02}'
+        minute = self.rng.choice((0, 15, 30, 30, 45))
+        name, after = _NUMBERS[hour], _NUMBERS[hour + 1]
+        words = {0: f"{name} o'clock", 15: f'quarter past {name}', 30: f'half past {name}',
+                 45: f'quarter to {after}'}[minute]
+        return words, f'{hour:02}:{minute:02}'
 
     def helper(self, kind: str) -> Optional[Intent]:
         """Ask for a helper in the background; kinds: fork, spawn."""
@@ -295,7 +374,9 @@ class Speaker:
             template = self.framed(clause) if tool.concept.ask else clause
             return self.finish('unmeetable', [Stage(self.say(self.loosely(template), act.values))],
                                f'Sorry, I cannot {act.inf()}, I have no tool for that.', template)
-        words, what = self.rng.choice(list(self.language.phrases['unmeetable']))
+        here = {name for t in self.tools for name in t.concept.names}
+        words, what = self.rng.choice([entry[:2] for entry in self.language.phrases['unmeetable']
+                                       if not here & set(entry[2:])])
         template = words if _QUESTION.match(words) else self.framed(words)
         return self.finish('unmeetable', [Stage(self.loosely(template))],
                            f'Sorry, I cannot {what}, I have no tool for that.', words)
@@ -308,7 +389,7 @@ class Speaker:
                 whole = self.language.lists.get(values.listed) or self.language.lists.get(
                     _LIKELY.get(name, ''), ())
                 others = [v for v in whole if v not in values.choices]
-                asks = [a for a in tool.concept.ask if name in slots(a)]
+                asks = [a for a in (*tool.concept.ask, *tool.concept.say) if name in slots(a)]
                 if values.kind == 'enum' and others and asks:
                     options.append((tool, name, others, asks))
         if not options:
@@ -317,7 +398,7 @@ class Speaker:
         clause = self.rng.choice(asks)
         act = self.act(tool, clause)
         wrong = self.rng.choice(others)
-        template = self.framed(clause)
+        template = self.framed(clause) if clause in tool.concept.ask else clause
         return self.finish(
             'unknown_value', [Stage(self.say(self.loosely(template),
                                              {**act.values, name: wrong}))],

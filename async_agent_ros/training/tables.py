@@ -8,8 +8,8 @@ talk, and `concepts`: what a tool is for, and how people speak of it.
 A concept: `names` and `describe` (one of each is taken), `effect`, `args` ({canonical name|synonym:
 values}), `ask` (clauses after "please"), `say` (whole sentences), `there` ({argument: clauses for
 when its value comes from another call}), `ack`, `gerund`, `inf`, `left` (unit of the progress),
-`result`, `told`, `fail`, `slow` (seconds, least and most). {name} in a text is the value of an
-argument or of a field of the result.
+`result`, `told`, `fail`, `slow` (seconds, least and most), `spoken` ({value: names that people have
+for it}). {name} in a text is the value of an argument or of a field of the result.
 """
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -70,6 +70,8 @@ class Concept:
     told: Tuple[str, ...] = ()
     fail: Tuple[str, ...] = ('it did not work',)
     slow: Tuple[float, float] = (0.5, 5.0)
+    spoken: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
+    """Value -> the names that people have for it, the value itself where they use it too."""
 
 
 @dataclass(frozen=True)
