@@ -35,8 +35,8 @@ class Utterance:
     """Sample up to which recognition was asked for last."""
     skipping: bool = False
     """The round that is due now was skipped."""
-    shown: str = ''
-    stable_chars: int = 0
+    shown: Optional[Revision] = None
+    """The last revision."""
 
 
 @dataclass
@@ -60,7 +60,8 @@ class Job:
 
 
 OnRevision = Callable[[Job, Revision], None]
-"""Gets every new text of an utterance, the final one in any case; called from the thread."""
+"""Gets the text after every round that understood words, and the final one in any case; called from
+the thread."""
 
 
 class RecognitionThread:
@@ -168,9 +169,11 @@ class RecognitionThread:
 
     def _show(self, job: Job, revision: Revision) -> None:
         utterance = job.utterance
-        before = (utterance.shown, utterance.stable_chars)
-        changed = (revision.text, revision.stable_chars) != before
-        if job.final or (revision.text and changed):
-            utterance.shown, utterance.stable_chars = revision.text, revision.stable_chars
+        if job.quick and not revision.text and utterance.shown:
+            # In haste nothing was understood: what was understood before still holds.
+            revision = utterance.shown
+        # The same words again tell that no others were said meanwhile.
+        if job.final or revision.text:
+            utterance.shown = revision
             self._on_revision(job, revision)
             utterance.revisions += 1

@@ -122,6 +122,29 @@ def test_revisions_come_while_the_person_speaks_and_the_final_is_there_at_the_en
     assert reader.calls == calls
 
 
+class Hasty(Reader):
+    """Every other round in haste understands nothing."""
+
+    def transcribe(self, samples, *, quick=False):
+        result = super().transcribe(samples)
+        return Recognition('', 0.0, 'en', 'repeats itself', 0.01) \
+            if quick and self.calls % 2 == 0 else result
+
+
+@pytest.mark.parametrize('reader', (Reader('.'), Hasty('.')), ids=('sure', 'hasty'))
+def test_a_revision_comes_at_least_every_300_ms_of_speech_also_without_new_words(ear, reader):
+    one = ear(reader)
+    one.hear(1.2, loud=True)    # until there are words
+    before = len(one.of('part'))
+    for _ in range(6):
+        one.hear(0.3, loud=True)
+        parts = [p[2] for p in one.of('part')]
+        assert len(parts) > before and parts[-1].text.startswith('drive to')
+        before = len(parts)
+    texts = [p.text for p in parts]
+    assert len(set(texts)) < len(texts) and texts == sorted(texts, key=len)
+
+
 def test_a_pause_has_a_revision_that_is_stable_to_its_end(ear):
     one = ear(Reader('.'))
     one.hear(1.1, loud=True)
