@@ -1,4 +1,6 @@
 """Generations and their speech: request, release of text, end, and what was heard of it."""
+from typing import Optional
+
 from async_agent_ros.core import calls, effects, instances, speculation, turns
 from async_agent_ros.core.ledger import DRAFT, MAIN
 from async_agent_ros.core.state import Answer, Cut, KernelState, Segment, Stretch, Waiting
@@ -54,10 +56,18 @@ def on_filler_timer(s: KernelState) -> None:
         speak_line(s, lines[answer.generation_id % len(lines)])
 
 
-def speak_line(s: KernelState, text: str, *, interruptible: bool = True) -> None:
-    """Speak a line of the manager's own: an answer that no model generated."""
+def speak_line(s: KernelState, text: str, *, interruptible: bool = True,
+               instead_of: Optional[Answer] = None) -> None:
+    """
+    Speak a line of the manager's own: an answer that no model generated.
+
+    `instead_of`: the generation that should have said something; the line answers, and is measured
+    from, what that did.
+    """
     answer = Answer(s.next_generation, s.epoch, s.ledger.next_seq, s.now_ns, generating=False,
                     interruptible=interruptible, finish={'finish_reason': 'line'})
+    if instead_of is not None:
+        answer.waiting, answer.stamps_ns = instead_of.waiting, dict(instead_of.stamps_ns)
     s.next_generation += 1
     s.answers[answer.generation_id] = answer
     add_text(s, answer, text)

@@ -1,9 +1,9 @@
 """The life of a call: proposal, commit gate, execution, cancellation, exactly one end."""
-from typing import AbstractSet, Any, FrozenSet
+from typing import AbstractSet, Any, FrozenSet, Optional
 
 from async_agent_ros.core import answers, built_in, effects, instances, operands, schedule
 from async_agent_ros.core import speculation, turns
-from async_agent_ros.core.ledger import DRAFT
+from async_agent_ros.core.ledger import DRAFT, MAIN
 from async_agent_ros.core.state import Answer, Call, KernelState, NS_PER_S
 from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.core.words import Duplicates, Effect, Error, Kind, Phase, Scope, Status
@@ -87,27 +87,28 @@ def duplicate(s: KernelState, call: Call) -> bool:
 # -- the gate -------------------------------------------------------------------------------------
 def commit_pending(s: KernelState, answer: Answer) -> None:
     """Pass the commit point of a generation: the words were final, the model has finished."""
-    silent = not answer.has_text and any(w.is_person for w in answer.waiting)
-    commit_proposed(s, proposals(s, answer.generation_id), answer.generation_id, silent)
+    owes = not answer.has_text and any(w.is_person for w in answer.waiting)
+    commit_proposed(s, proposals(s, answer.generation_id), answer.generation_id,
+                    answer if owes else None)
 
 
 def commit_proposed(s: KernelState, generations: AbstractSet[int], final: int = 0,
-                    silent: bool = False, ask: bool = True) -> None:
+                    silent: Optional[Answer] = None, ask: bool = True) -> None:
     """
     Let the calls of generations start that have waited for their commit point.
 
-    `final`: the one whose calls were checked for duplicates when they were written; `silent`: it
-    said nothing, so that the start of a long call is worth a word; `ask`: the person may be asked
-    for a yes now.
+    `final`: the one whose calls were checked for duplicates when they were written; `silent`: its
+    answer where that said nothing, so that the start of a long call is worth a word; `ask`: the
+    person may be asked for a yes now.
     """
     for call in list(s.calls.values()):
         if call.generation_id not in generations or call.call_id not in s.calls:
             continue
         if call.built_in and call.executing:
-            accept_built_in(s, call, silent)
+            accept_built_in(s, call, silent is not None)
         elif call.phase == Phase.PENDING and not call.joins and (
                 ask or call.spec.effect != Effect.CONFIRM):
-            call.silent = silent and call.spec.effect != Effect.READ_ONLY
+            call.silent = silent if call.spec.effect != Effect.READ_ONLY else None
             if call.generation_id == final or not duplicate(s, call):
                 schedule.clear(s, call)
 
@@ -131,13 +132,17 @@ def accept_built_in(s: KernelState, call: Call, silent: bool) -> None:
 def ask(s: KernelState, call: Call) -> None:
     """Ask the person for a yes."""
     call.phase = Phase.CONFIRMING
-    values = ', '.join(str(v) for v in call.arguments.values())
-    action = f'{call.spec.name.replace("_", " ")} {values}'.strip()
-    question = s.settings.confirm_question.format(action=action)
+    question = s.settings.confirm_question.format(action=in_words(call))
     s.append(Kind.NOTIFICATION, {'text': question}, name='confirm', call_id=call.call_id,
              instance=call.instance)
     answers.speak_line(s, question, interruptible=False)
     s.set_timer(f'confirm:{call.call_id}', s.settings.confirm_timeout_s)
+
+
+def in_words(call: Call) -> str:
+    """Return the call as it can be said."""
+    values = ', '.join(str(v) for v in call.arguments.values())
+    return f'{call.spec.name.replace("_", " ")} {values}'.strip()
 
 
 def settle_confirmation(s: KernelState, verdict: str) -> None:
@@ -276,7 +281,10 @@ def on_call_accepted(s: KernelState, event) -> None:
     call.phase = Phase.RUNNING
     entry = s.append(Kind.NOTIFICATION, {'progress': call.progress, 'text': 'accepted'},
                      name='accepted', call_id=call.call_id, instance=call.instance)
-    if call.silent:
+    if call.silent and s.settings.acknowledgement and call.instance == MAIN:
+        line = s.settings.acknowledgement.replace('{action}', in_words(call))
+        answers.speak_line(s, line, instead_of=call.silent)
+    elif call.silent:
         turns.wait(s, entry.seq, 'accepted', call.depth + 1, call.turns,
                    instance=call.instance)
 

@@ -342,6 +342,26 @@ class Renderer:
         head = self._head() if self._head_open else ''
         return head + ''.join(m.text for m in self._messages)
 
+    @property
+    def begun(self) -> bool:
+        """Tell whether anything but system messages was fed: the head does not change any more."""
+        return not self._head_open
+
+    @property
+    def settled(self) -> str:
+        """What the next prompt begins with, whatever comes, unless it cuts off what was said."""
+        last = self.format.running_last or not self.running
+        settled = len(self._messages) if last else self._answered()
+        return (self._head() if self._head_open else '') + ''.join(
+            m.text for m in self._messages[:settled])
+
+    def _answered(self) -> int:
+        """Return how many messages there are up to the agent's last own one, at least the head."""
+        answered = len(self._messages)
+        while answered > 1 and not self._messages[answered - 1].parts:
+            answered -= 1
+        return answered
+
     def prompt(self, now_ns: Optional[int] = None) -> str:
         """
         Return the prompt of a generation: messages, running calls, the assistant's header.
@@ -352,9 +372,7 @@ class Renderer:
         `now_ns` (ROS time) dates the running calls; None: the newest entry's stamp.
         """
         now_ns = self._last_ns if now_ns is None else now_ns
-        answered = len(self._messages)
-        while answered > 1 and not self._messages[answered - 1].parts:
-            answered -= 1
+        answered = self._answered()
         head = self._head() if self._head_open else ''
         reacts = answered < len(self._messages) and self._messages[-1].partial
         if self.format.running_last:

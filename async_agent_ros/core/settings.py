@@ -38,6 +38,11 @@ class Settings:
     find_timeout_s: float = 5.0
     """After a restart: wait for word of a call that ran, until it counts as lost."""
     confirm_question: str = 'Shall I really {action}?'
+    acknowledgement: str = ''
+    """
+    Said when a long call is accepted that was written without a word; {action} is the call in
+    words. Empty: the model is asked for a word, which takes it a generation.
+    """
     filler_after_s: float = 0.0
     """After the person's words: with nothing said for so long, a filler line; 0.0: never."""
     filler_lines: Tuple[str, ...] = ('One moment.', 'Let me see.')

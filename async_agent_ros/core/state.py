@@ -135,8 +135,8 @@ class Call:
     progress: float = -1.0
     text: str = ''
     progress_ns: int = 0
-    silent: bool = False
-    """Its generation said nothing, so its acceptance is worth a word."""
+    silent: Optional[Answer] = None
+    """The answer that wrote it where that said nothing: then its acceptance is worth a word."""
     cancel_asked: bool = False
     found: bool = True
     """False after a restart, until its executor has answered for it."""

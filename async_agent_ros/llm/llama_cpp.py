@@ -184,19 +184,21 @@ class LlamaCppEngine:
                 yield open_line
                 return
 
-    def warm(self, instance: str, prompt: str, abort: Optional[threading.Event] = None) -> float:
+    def warm(self, instance: str, prompt: str, abort: Optional[threading.Event] = None,
+             keep: bool = False) -> float:
         """
         Fill the cache of an instance with a prompt's beginning; return the seconds it took.
 
-        The filled cache is kept on disk, and taken from there the next time the same prompt is
-        warmed with the same weights: a start that would prefill for 20 s takes a tenth of one.
+        `keep`: the filled cache is kept on disk, and taken from there the next time the same
+        prompt is warmed with the same weights: a start that would prefill for 20 s takes a tenth
+        of one.
         """
         started = time.monotonic()
         abort = abort or threading.Event()
         key = hashlib.sha256('\0'.join((
             *_stamp(self._path), *(_stamp(pathlib.Path(self._adapter_path())) if self._adapter
                                    else ()), prompt)).encode()).hexdigest()[:24] + '.kv'
-        path = self._prefix_folder and os.path.join(self._prefix_folder, key)
+        path = keep and self._prefix_folder and os.path.join(self._prefix_folder, key)
         if path and os.path.exists(path) and self._slot_action(instance, 'restore', key):
             os.utime(path)
             return time.monotonic() - started

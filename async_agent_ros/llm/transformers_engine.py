@@ -298,8 +298,13 @@ class TransformersEngine:
                                 self._tokenizer.convert_tokens_to_ids('<|im_end|>'))
         return self._masks.matcher(grammar.lark(request.tools, self._marker, self._call_ids))
 
-    def warm(self, instance: str, prompt: str, abort: Optional[threading.Event] = None) -> float:
-        """Fill the cache of an instance with a prompt's beginning; return the seconds it took."""
+    def warm(self, instance: str, prompt: str, abort: Optional[threading.Event] = None,
+             keep: bool = False) -> float:
+        """
+        Fill the cache of an instance with a prompt's beginning; return the seconds it took.
+
+        `keep` is for engines that can keep it on disk.
+        """
         started = time.monotonic()
         for _ in self.stream(GenerationRequest(instance, prompt, 1),
                              abort or threading.Event()):

@@ -11,7 +11,6 @@ from async_agent_ros.core.chatml import Text
 from async_agent_ros.core.ledger import MAIN
 from async_agent_ros.core import lineage
 from async_agent_ros.core.sentences import Cutting
-from async_agent_ros.core.words import Kind
 from async_agent_ros.llm.engine import Engine, EngineError, GenerationRequest, ModelMissingError
 from async_agent_ros.nodes.convert import entry_from_msg
 from async_agent_ros.nodes.ledger_mirror import LedgerMirror
@@ -21,7 +20,7 @@ MATCH_TIMEOUT_S = 0.4
 """Longest wait for the client's subscription to the feedback of its goal."""
 
 WARM_AFTER_S = 0.5
-"""Quiet time after a change of the head of the prompt, until it is prefilled ahead of need."""
+"""Quiet time until what the next prompt begins with is read ahead of need."""
 
 
 class EngineSlot:
@@ -131,6 +130,7 @@ class InstanceWorker:
         self._session = ''
         self._guess = ''
         self._warmed = ''
+        self._looked = ('', -1)
         self._warming = threading.Event()
         self._queue: 'queue.SimpleQueue[Optional[Generation]]' = queue.SimpleQueue()
         self.current: Optional[Generation] = None
@@ -171,11 +171,10 @@ class InstanceWorker:
             try:
                 generation = self._queue.get(timeout=WARM_AFTER_S)
             except queue.Empty:
-                self._warm()
-                if not self._warm_later():
-                    generation = self._queue.get()
-                else:
+                if self._reads_ahead():
+                    self._read_ahead()
                     continue
+                generation = self._queue.get()
             if generation is None:
                 if self.ended and self._slot.engine is not None:
                     self._slot.engine.forget(self._instance)
@@ -288,35 +287,37 @@ class InstanceWorker:
             generation.end('length' if stats.finish_reason == 'length' else 'stop')
 
     # -- ahead of need ----------------------------------------------------------------------------
-    def _warm_later(self) -> bool:
-        """Whether the head may still change or wait for the engine: look again soon."""
-        engine = self._slot.engine
-        if self._slot.ready.is_set() and not hasattr(engine, 'warm'):
-            return False
-        return not self._begun()
+    def _reads_ahead(self) -> bool:
+        """Tell whether the engine can read ahead, or is not loaded yet; not for helpers."""
+        return self._instance == MAIN and (
+            not self._slot.ready.is_set() or hasattr(self._slot.engine, 'warm'))
 
-    def _begun(self) -> bool:
-        until = self._mirror.next_seq
-        return any(e.kind != Kind.SYSTEM for e in self._mirror.entries(0, until))
+    def _read_ahead(self) -> None:
+        """
+        Read what the next prompt begins with while nobody waits for it.
 
-    def _warm(self) -> None:
-        """Prefill the head of the prompt before anyone speaks: it is long and never changes."""
-        warm = getattr(self._slot.engine, 'warm', None)
-        if warm is None or self._begun():
+        That is the head at first, which is long; in conversation, what was said and done since the
+        last generation read its context.
+        """
+        until, session = self._mirror.next_seq, self._mirror.session
+        if self._slot.engine is None or (session, until) == self._looked:
             return
-        head = Renderer(self._format, self._instance)
-        head.feed(self._mirror.entries(0, self._mirror.next_seq))
-        if not head.tools or head.text == self._warmed:
+        self._looked = session, until
+        begun = self._session == session and self._renderer.next_seq <= until
+        context = self._renderer.branch() if begun else Renderer(self._format, self._instance)
+        context.feed(self._mirror.entries(context.next_seq, until))
+        text = context.settled
+        if not context.tools or text == self._warmed:
             return
         self._warming.clear()
-        self.prefilling = True
+        self.prefilling = not context.begun
         try:
-            seconds = warm(self._instance, head.text, self._warming)
+            seconds = self._slot.engine.warm(self._instance, text, self._warming,
+                                             keep=not context.begun)
         except Exception as error:
             self._log.warning(f'the prompt could not be prefilled: {error!r}')
             seconds = 0.0
-        finally:
-            self.prefilling = False
-        self._warmed = head.text
-        if not self._warming.is_set():
+        self._warmed = text
+        if self.prefilling and not self._warming.is_set():
             self._log.info(f'the head of the prompt was prefilled in {seconds:.1f} s')
+        self.prefilling = False

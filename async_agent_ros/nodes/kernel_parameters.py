@@ -16,6 +16,8 @@ DESCRIPTIONS = {
     'motion_stop_words': 'An utterance of these alone also cancels tools marked as motion.',
     'motion_stop_company': 'Words that may accompany motion_stop_words.',
     'stop_word_tools': 'Tools that a stop word cancels; empty: those marked as motion.',
+    'acknowledgement': 'Said when a long call is accepted that was written without a word; '
+                       '{action} is the call in words. Empty: the model is asked for a word.',
     'filler_after_s': 'Seconds without an answer until a filler line is spoken; 0.0: never.',
     'filler_lines': 'Lines that say that the answer takes a moment, taken in turn.',
     'yes_words': 'Confirm a pending call at the start of an utterance.',

@@ -418,6 +418,32 @@ def test_a_silent_call_is_acknowledged_when_it_is_accepted():
     assert generates(world.step(events.CallAccepted, call_id='c1'))
 
 
+def test_a_line_acknowledges_a_silent_call_without_asking_the_model():
+    world = World(Settings(acknowledgement='Okay, {action} {now}.'))
+    world.say('drive to the kitchen and look')
+    heard = world.ledger[-1].stamp_ns
+    world.call('navigate_to', place='kitchen')
+    world.finish()
+    out = world.step(events.CallAccepted, after_ms=300, call_id='c1')
+    line, = of(out, effects.Say)
+    assert line.text == 'Okay, navigate to kitchen {now}.' and not generates(out)
+    entry = next(e for e in world.ledger if e.kind == Kind.ASSISTANT)
+    assert entry.content == line.text and entry.generation_id == line.generation_id
+    out = world.step(events.SpeechProgressed, segment_id=line.segment_id, state='started',
+                     at_ns=world.now_ns)
+    measured, = of(out, effects.TurnMeasured)    # from the words, not from the acceptance
+    assert measured.trigger == 'text' and measured.stamps_ns['trigger'] == heard
+    world.play_all()
+    assert world.kinds()[-1] == 'end' and not world.state.answers
+
+
+def test_a_call_with_words_of_its_own_is_not_acknowledged_again():
+    world = World(Settings(acknowledgement='Okay.'))
+    call = drive(world)
+    assert [e.content for e in world.ledger if e.kind == Kind.ASSISTANT] == ['On my way.']
+    assert call.phase == Phase.RUNNING
+
+
 def test_progress_is_kept_and_written_at_a_bounded_rate():
     world = World()
     call = drive(world)

@@ -118,9 +118,9 @@ def test_gbnf_is_understood_by_llama_cpp(engine):
 
 def test_warm_prefix_comes_from_disk_the_second_time(engine):
     prompt = chatml('', LONG)
-    cold_s = engine.warm('d', prompt)
+    cold_s = engine.warm('d', prompt, keep=True)
     engine.forget('d')
-    quick_s = engine.warm('e', prompt)
+    quick_s = engine.warm('e', prompt, keep=True)
     _, stats = run(engine, prompt, 'e', max_tokens=1)
     assert stats.cached_tokens >= stats.prompt_tokens - 1
     assert quick_s < cold_s
