@@ -8,7 +8,7 @@ message later. The calls that run now are shown in a block before the unanswered
 not kept.
 """
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from async_agent_ros.core.chatml_examples import examples
 from async_agent_ros.core.chatml_format import PAUSE_MARK, PromptFormat
@@ -38,6 +38,10 @@ class _Message:
     """Cut off before any stretch was written."""
     partial: bool = False
     """The words of a person who goes on."""
+    ran: FrozenSet[str] = frozenset()
+    """The calls that ran when it came, where it is not the model's own."""
+    block: str = ''
+    """What is said of these calls before it, while it is not answered."""
 
 
 class Renderer:
@@ -153,7 +157,7 @@ class Renderer:
         # Words that go on, and the words to which those belonged: marks that nobody can forge.
         mark = '<partial>' if entry.name == 'partial' else '<final>' * (entry.about_seq >= 0)
         text = self._message('user', mark + escape(self._clip(entry.content)), entry.stamp_ns)
-        self._messages.append(_Message(text, entry.seq, partial=entry.name == 'partial'))
+        self._append(text, entry, partial=entry.name == 'partial')
 
     def _on_assistant(self, entry: Entry) -> None:
         self._extend(entry, True, self._clip(entry.content).strip())
@@ -255,8 +259,12 @@ class Renderer:
 
     # -- messages ---------------------------------------------------------------------------------
     def _add(self, role: str, content: str, entry: Entry) -> None:
-        self._messages.append(
-            _Message(self._message(role, escape(content), entry.stamp_ns), entry.seq))
+        self._append(self._message(role, escape(content), entry.stamp_ns), entry)
+
+    def _append(self, text: str, entry: Entry, **fields: Any) -> None:
+        self._messages.append(_Message(
+            text, entry.seq, ran=frozenset(self.running),
+            block=self._running_block(self.running, entry.stamp_ns), **fields))
 
     def _extend(self, entry: Entry, speech: bool, text: str) -> None:
         message = self._generations.get(entry.generation_id)
@@ -349,41 +357,62 @@ class Renderer:
 
     @property
     def settled(self) -> str:
-        """What the next prompt begins with, whatever comes, unless it cuts off what was said."""
-        last = self.format.running_last or not self.running
-        settled = len(self._messages) if last else self._answered()
-        return (self._head() if self._head_open else '') + ''.join(
-            m.text for m in self._messages[:settled])
-
-    def _answered(self) -> int:
-        """Return how many messages there are up to the agent's last own one, at least the head."""
-        answered = len(self._messages)
-        while answered > 1 and not self._messages[answered - 1].parts:
-            answered -= 1
-        return answered
+        """What the next prompt begins with, unless something is said or cut off before it."""
+        parts, more = self._parts()
+        return ''.join(parts) + ('' if self.running and not self.format.running_last else more)
 
     def prompt(self, now_ns: Optional[int] = None) -> str:
         """
         Return the prompt of a generation: messages, running calls, the assistant's header.
 
         The running calls stand before what has not been answered yet: a model answers what it
-        read last, and with the block there it told the progress instead of answering. A reaction
-        to words that go on tells nothing, and has no block: its context only grows.
-        `now_ns` (ROS time) dates the running calls; None: the newest entry's stamp.
+        read last, and with the block there it told the progress instead of answering. The block
+        tells what was known when the first unanswered message came, and stays where it is until
+        the model has said something to it: a result that the model asked for is read on top of
+        what was read already. Calls that began since have a block of their own, behind them. A
+        reaction to words that go on tells nothing, and has no block: its context only grows.
+        `now_ns` (ROS time) dates the calls that began since; None: the newest entry's stamp.
         """
         now_ns = self._last_ns if now_ns is None else now_ns
-        answered = self._answered()
-        head = self._head() if self._head_open else ''
-        reacts = answered < len(self._messages) and self._messages[-1].partial
-        if self.format.running_last:
-            answered = len(self._messages)
-        return ''.join((
-            head, *(m.text for m in self._messages[:answered]),
-            '' if reacts else self._running_block(now_ns),
-            *(m.text for m in self._messages[answered:]), self._header('assistant', now_ns)))
+        parts, more = self._parts()
+        running, first = self.running, self._first(self._own())
+        if more and self._messages[-1].partial:
+            running = {}
+        elif not self.format.running_last and first < len(self._messages):
+            shown = self._messages[first].ran
+            running = {k: v for k, v in running.items() if k not in shown}
+        block = self._running_block(running, now_ns)
+        behind = (more, block) if self.format.running_last else (block, more)
+        return ''.join((*parts, *behind, self._header('assistant', now_ns)))
 
-    def _running_block(self, now_ns: int) -> str:
-        text = running_text(self.running, self.format, self.tools, now_ns)
+    def _parts(self) -> Tuple[List[str], str]:
+        """Return the text up to the model's last own message, and the messages behind that."""
+        own = self._own()
+        first = self._first(own)
+        told = self._messages[:first]
+        block = '' if self.format.running_last or first == len(self._messages) or (
+            self._messages[-1].partial) else self._messages[first].block
+        return ([self._head() if self._head_open else '', *(m.text for m in told), block,
+                 *(m.text for m in self._messages[first:own])],
+                ''.join(m.text for m in self._messages[own:]))
+
+    def _own(self) -> int:
+        """Return how many messages there are up to the model's last own one, at least the head."""
+        own = len(self._messages)
+        while own > 1 and not self._messages[own - 1].parts:
+            own -= 1
+        return own
+
+    def _first(self, own: int) -> int:
+        """Return the place of the first message that no words of the model followed."""
+        first = own
+        while first > 1 and not any(speech for _, speech, _ in self._messages[first - 1].parts):
+            first -= 1
+        # Words that go on are reacted to one after the other: nothing is put before them.
+        return own if any(m.partial for m in self._messages[first:]) else first
+
+    def _running_block(self, running: Mapping[str, RunningCall], now_ns: int) -> str:
+        text = running_text(running, self.format, self.tools, now_ns)
         return self._message('notification', escape(text), now_ns) if text else ''
 
 

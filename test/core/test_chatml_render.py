@@ -263,8 +263,61 @@ def test_running_calls_stand_before_what_is_unanswered_and_are_not_kept():
     # words that go on are not answered: nothing is told of, nothing is read again
     book.add(Kind.USER, 'and go', name='partial')
     assert 'still running' not in render(book.entries)
-    book.result('c1')
-    assert 'still running' not in render(book.entries)
+
+
+def driving():
+    """Return the ledger of a robot that drives and was asked something, at 7 s."""
+    book = Book().head(GO, BATTERY)
+    book.add(Kind.USER, 'Go.')
+    book.add(Kind.ASSISTANT, 'Okay.', generation_id=1)
+    book.call('c1')
+    book.end()
+    book.add(Kind.COMMIT, {}, call_id='c1')
+    book.add(Kind.NOTIFICATION, {'progress': 0.4, 'text': '2.1 m left'}, name='progress',
+             call_id='c1')
+    book.add(Kind.USER, 'How is your battery?')
+    return book
+
+
+def test_a_result_that_was_asked_for_is_read_on_top_of_what_was_read():
+    book = driving()
+    renderer = Renderer()
+    renderer.feed(book.entries)
+    asked = renderer.prompt(20 * 10**9)
+    assert asked.count('2.1 m left') == 1 and asked.startswith(renderer.settled)
+    asked_at = len(book.entries)
+    book.add(Kind.CALL, {'arguments': {}}, call_id='c2', name='get_battery', generation_id=2)
+    book.add(Kind.END, {'context_seq': asked_at}, generation_id=2, status='succeeded')
+    book.add(Kind.NOTIFICATION, {'progress': 0.9, 'text': '0.4 m left'}, name='progress',
+             call_id='c1')
+    book.result('c2')
+    told = render(book.entries)
+    # nothing is moved, and nothing is told of the drive that was not told when it was asked
+    assert told.startswith(asked) and '0.4 m left' not in told and told.count('2.1 m left') == 1
+    book.add(Kind.ASSISTANT, 'Full.', generation_id=3)
+    book.add(Kind.END, {'context_seq': len(book.entries) - 1}, generation_id=3,
+             status='succeeded')
+    renderer = Renderer()
+    renderer.feed(book.entries)
+    assert 'm left' not in renderer.settled    # it has been answered: the block goes
+    book.add(Kind.USER, 'How far is it?')
+    asked = render(book.entries)
+    assert asked.startswith(renderer.settled) and asked.count('0.4 m left') == 1
+    assert asked.index('Full.') < asked.index('0.4 m left') < asked.index('How far is it?')
+
+
+def test_calls_that_began_since_the_question_have_a_block_of_their_own():
+    book = driving()
+    asked_at = len(book.entries)
+    for call_id in ('c2', 'c3'):
+        book.add(Kind.CALL, {'arguments': {'n': call_id}}, call_id=call_id, name='get_battery',
+                 generation_id=2)
+    book.add(Kind.END, {'context_seq': asked_at}, generation_id=2, status='succeeded')
+    book.result('c2')
+    prompt = render(book.entries)
+    place = [prompt.rindex(what) for what in (
+        '2.1 m left', 'How is your battery?', '"n": "c3"}}: ', '"status": "succeeded"')]
+    assert place == sorted(place) and prompt.count('m left') == 1
 
 
 @pytest.mark.parametrize('status, words', [
