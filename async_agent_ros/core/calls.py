@@ -8,6 +8,9 @@ from async_agent_ros.core.state import Answer, Call, KernelState, NS_PER_S
 from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.core.words import Duplicates, Effect, Error, Kind, Phase, Scope, Status
 
+MOST_ACTION_CHARS = 60
+"""A longer call is acknowledged by the name of its tool alone."""
+
 
 # -- proposal -------------------------------------------------------------------------------------
 def on_call_generated(s: KernelState, event) -> None:
@@ -139,10 +142,12 @@ def ask(s: KernelState, call: Call) -> None:
     s.set_timer(f'confirm:{call.call_id}', s.settings.confirm_timeout_s)
 
 
-def in_words(call: Call) -> str:
-    """Return the call as it can be said."""
-    values = ', '.join(str(v) for v in call.arguments.values())
-    return f'{call.spec.name.replace("_", " ")} {values}'.strip()
+def in_words(call: Call, most_chars: int = 0) -> str:
+    """Return the call as it can be said; nested or above `most_chars` (if given) the tool alone."""
+    name = call.spec.name.replace('_', ' ')
+    text = f'{name} {", ".join(str(v) for v in call.arguments.values())}'.strip()
+    nested = any(isinstance(v, (list, dict)) for v in call.arguments.values())
+    return name if most_chars and (nested or len(text) > most_chars) else text
 
 
 def settle_confirmation(s: KernelState, verdict: str) -> None:
@@ -282,7 +287,7 @@ def on_call_accepted(s: KernelState, event) -> None:
     entry = s.append(Kind.NOTIFICATION, {'progress': call.progress, 'text': 'accepted'},
                      name='accepted', call_id=call.call_id, instance=call.instance)
     if call.silent and s.settings.acknowledgement and call.instance == MAIN:
-        line = s.settings.acknowledgement.replace('{action}', in_words(call))
+        line = s.settings.acknowledgement.replace('{action}', in_words(call, MOST_ACTION_CHARS))
         answers.speak_line(s, line, instead_of=call.silent)
     elif call.silent:
         turns.wait(s, entry.seq, 'accepted', call.depth + 1, call.turns,

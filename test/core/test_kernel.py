@@ -437,6 +437,16 @@ def test_a_line_acknowledges_a_silent_call_without_asking_the_model():
     assert world.kinds()[-1] == 'end' and not world.state.answers
 
 
+def test_a_long_or_nested_call_is_acknowledged_by_its_name():
+    for arguments in ({'place': 'kitchen ' * 9}, {'place': ['kitchen', {'x': 1.5}]}):
+        world = World(Settings(acknowledgement='Okay, {action}.'), tools=(ToolSpec('long_way'),))
+        world.say('drive')
+        world.call('long_way', **arguments)
+        world.finish()
+        line, = of(world.step(events.CallAccepted, call_id='c1'), effects.Say)
+        assert line.text == 'Okay, long way.'
+
+
 def test_a_call_with_words_of_its_own_is_not_acknowledged_again():
     world = World(Settings(acknowledgement='Okay.'))
     call = drive(world)
