@@ -146,16 +146,16 @@ class InstanceWorker:
         current, self.current = self.current, generation
         if current is not None:
             current.abort.set()
-        self._warming.set()
         self._queue.put(generation)
+        self._warming.set()    # after it: see _read_ahead()
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """End the thread and what it is doing."""
         current = self.current
         if current is not None:
             current.abort.set()
-        self._warming.set()
         self._queue.put(None)
+        self._warming.set()
         self._thread.join(timeout_s)
 
     def release(self) -> None:
@@ -310,6 +310,8 @@ class InstanceWorker:
         if not context.tools or text == self._warmed:
             return
         self._warming.clear()
+        if not self._queue.empty():
+            return    # what came before the line above would not stop it
         self.prefilling = not context.begun
         try:
             seconds = self._slot.engine.warm(self._instance, text, self._warming,
