@@ -1,5 +1,6 @@
 """The evaluation: the planner itself is right, what is wrong is found, faithfulness by rules."""
 import json
+import random
 import re
 
 from async_agent_ros.core.built_in import TOOLS as BUILT_IN
@@ -8,8 +9,10 @@ from async_agent_ros.core.ledger import Entry
 from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.core.words import Effect, Kind
 from async_agent_ros.training import cases, evaluate, faithful, synthesize, tables
+from async_agent_ros.training.catalogues import own_tools
 from async_agent_ros.training.paths import load_format
 from async_agent_ros.training.robots import sim_robot
+from async_agent_ros.training.speaker import Speaker
 import pytest
 
 FORM = load_format('prompt_tuned.yaml')
@@ -143,3 +146,19 @@ def test_the_same_seed_gives_the_same_cases(robot):
     assert one == other
     assert synthesize.play(synthesize.Recipe(seed=5), 'test', 0).samples
     assert isinstance(BASE, PromptFormat)
+
+
+def test_no_utterance_that_is_generated_is_one_of_the_natural_set(robot):
+    def bare(text):
+        return ' '.join(re.findall(r"[a-z0-9']+", text.lower()))
+    natural = {bare(c.entries[-1].content) for c in cases.natural(0, robot.specs)}
+    rng, tongue = random.Random(1), tables.language('train')
+    own, said = own_tools(robot.specs, robot.phrases, 'train'), set()
+    for _ in range(800):
+        speaker = Speaker(rng, tongue, own, disfluency=rng.choice((0.0, 0.35)))
+        for tool in own:
+            said.add(bare(speaker.request(tool).text))
+        said.add(bare(speaker.several(rng.sample(own, 2)).text))
+        said |= {bare(i.text) for i in (speaker.small_talk(), speaker.unmeetable(),
+                                        speaker.timer('timer'), speaker.timer('at'))}
+    assert len(said) > 5000 and not said & natural
