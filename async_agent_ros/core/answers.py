@@ -30,7 +30,8 @@ def start_if_due(s: KernelState) -> None:
         return
     s.next_generation += 1
     begin(s, answer)
-    s.emit(effects.Generate(answer.generation_id, s.epoch, answer.context_seq, MAIN))
+    s.emit(effects.Generate(answer.generation_id, s.epoch, answer.context_seq, MAIN,
+                            tell_begun=plan_waits(s, answer)))
 
 
 def begin(s: KernelState, answer: Answer) -> None:
@@ -45,6 +46,12 @@ def begin(s: KernelState, answer: Answer) -> None:
         s.stream.answer = answer.generation_id
     if latest.is_person and s.settings.filler_after_s > 0.0 and s.settings.filler_lines:
         s.set_timer('filler', s.settings.filler_after_s)
+
+
+def plan_waits(s: KernelState, answer: Answer) -> bool:
+    """Tell whether calls of partial words wait until this answer is done with editing them."""
+    return (s.stream is not None and s.stream.answer == answer.generation_id
+            and not s.stream.settled)
 
 
 def on_filler_timer(s: KernelState) -> None:
@@ -91,6 +98,12 @@ def on_first_token(s: KernelState, event) -> None:
     answer = current(s, event)
     if answer:
         answer.stamps_ns.setdefault('first_token', s.now_ns)
+
+
+def on_line_begun(s: KernelState, event) -> None:
+    """Ignore it: only a plan that was made on partial words waits for it (core/stream.py)."""
+    if current(s, event):
+        s.ignore('a line begins, and no plan waits for it', str(event.generation_id))
 
 
 def on_text(s: KernelState, event) -> None:

@@ -190,7 +190,7 @@ def commit(s: KernelState, call: Call) -> None:
     call.text = ''
     planned = s.plan.calls.get(call.call_id) if s.plan else None
     if planned is not None and not planned.early and (
-            call.instance == DRAFT or (s.stream and not s.stream.final)):
+            call.instance == DRAFT or (s.stream and not (s.stream.final or s.stream.settled))):
         s.plan.started(planned, call.arguments, s.now_ns)
     if call.spec.max_per_minute > 0.0:
         s.executions.setdefault(call.spec.name, []).append(s.now_ns)

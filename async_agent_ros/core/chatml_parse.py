@@ -21,6 +21,9 @@ _ROLE_LINE = re.compile(r'(assistant|user|system|notification)(:| ?\d+(\.\d+)?s)
 _TAGS = ('<pause>', '<partial>', '<final>', '<tool_call>', '</tool_call>', '<tools>', '</tools>',
          '<tool_response>', '</tool_response>', '<think>', '</think>', '<s>', '</s>')
 _ENDS = ('<|im_end|>', '<|endoftext|>', '</s>')
+_KEY = re.compile(r'\{\s*"(\w+)"')
+_ID_KEY = re.compile(r'\{\s*"id"')
+_ID = re.compile(r'\{\s*"id"\s*:\s*"([^"\\]*)"')
 _BAD_CHARS = re.compile('[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]')
 
 
@@ -38,15 +41,27 @@ class Remove:
     id: str
 
 
-Output = Union[Text, Call, Remove, Rejected]
+@dataclass(frozen=True)
+class Begun:
+    """A line that removes nothing has begun: text, or a call, with the id that the model gives it."""
+
+    id: str
+
+
+Output = Union[Text, Call, Remove, Rejected, Begun]
 
 
 class Parser:
     """Feed what the model writes, get events; finish() once at the end."""
 
     def __init__(self, prompt_format: PromptFormat = PromptFormat(),
-                 cutting: Cutting = Cutting(), reacts: bool = False):
-        """`reacts`: to words that go on, so that a pause is all that it has to say."""
+                 cutting: Cutting = Cutting(), reacts: bool = False, tell_begun: bool = False):
+        """
+        Make a parser for one output.
+
+        `reacts`: to words that go on, so that a pause is all that it has to say; `tell_begun`: the
+        events hold Begun, too.
+        """
         self._marker = prompt_format.call_marker.strip()
         self._remove = prompt_format.remove_marker.strip()
         self._reacts = reacts
@@ -59,6 +74,8 @@ class Parser:
         self._mode = self._line_start
         self._held = ''
         self._json = JsonScanner()
+        self._tell_begun = tell_begun
+        self._call_begun = False
         self.done = False
         """The model has begun another message: what follows is ignored, the engine may stop."""
 
@@ -181,6 +198,8 @@ class Parser:
     def _read_as_text(self, text: str) -> None:
         self._held = ''
         self._mode = self._in_text
+        if any(c.isalnum() for c in text):
+            self._begin('')
         for char in text:
             self._mode(char)
 
@@ -248,13 +267,18 @@ class Parser:
     def _begin_call(self, text: str) -> None:
         self._held = ''
         self._say_rest()
-        self._json = JsonScanner()
+        self._json, self._call_begun = JsonScanner(), False
         self._mode = self._in_call
         for char in text[len(self._marker):] if text.startswith(self._marker) else text:
             self._in_call(char)
 
     def _in_call(self, char: str) -> None:
         state = self._json.feed(char)
+        if self._tell_begun and not self._call_begun and _KEY.match(self._json.body):
+            given = _ID.match(self._json.body)
+            if given or not _ID_KEY.match(self._json.body):
+                self._call_begun = True
+                self._begin(given[1] if given else '')
         if state == CLOSED:
             self._end_call()
             self._mode = self._after_call
@@ -274,7 +298,10 @@ class Parser:
     def _end_call(self) -> None:
         scanner, self._json = self._json, JsonScanner()
         self._say_rest()
-        self._emit(parsed_call(scanner.before.strip(), scanner.body, self._marker))
+        parsed = parsed_call(scanner.before.strip(), scanner.body, self._marker)
+        if isinstance(parsed, Call) and not self._call_begun:
+            self._begin(parsed.id)
+        self._emit(parsed)
 
     def _after_call(self, char: str) -> None:
         if char == '\n':
@@ -307,6 +334,10 @@ class Parser:
     def _emit_text(self, piece: str) -> None:
         if any(c.isalnum() for c in piece):  # dots and dashes alone cannot be spoken
             self._emit(Text(piece))
+
+    def _begin(self, call_id: str) -> None:
+        if self._tell_begun:
+            self._events.append(Begun(call_id))
 
     def _reject(self, raw: str, reason: str) -> None:
         self._say_rest()

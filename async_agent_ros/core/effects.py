@@ -30,6 +30,8 @@ class Generate(Effect):
     """It yields to everything else."""
     assumed: Tuple[Entry, ...] = ()
     """Entries to follow in the prompt, as the ledger may come to hold them."""
+    tell_begun: bool = False
+    """Tell the beginnings of lines: a plan waits until the model goes on to something else."""
 
 
 @dataclass(frozen=True)

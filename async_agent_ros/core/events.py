@@ -129,6 +129,16 @@ class FirstToken(Event):
 
 
 @dataclass(frozen=True)
+class LineBegun(Event):
+    """The model begins a line: text, or the call of an id. Removals are told when they are whole."""
+
+    PRIORITY: ClassVar[int] = 2
+    generation_id: int = 0
+    epoch: int = 0
+    call_id: str = ''
+
+
+@dataclass(frozen=True)
 class TextGenerated(Event):
     """A sentence or clause of the answer is complete."""
 
@@ -264,7 +274,7 @@ TYPES: Dict[str, Type[Event]] = {
     cls.__name__: cls for cls in (
         Started, SettingsChanged, StorageChanged, Stopping, InterruptRequested,
         CancelRequested, SpeechStarted, SpeechStopped, TranscriptUpdated, UserText,
-        FirstToken, TextGenerated, CallGenerated, CallRemoved, OutputRejected,
+        FirstToken, LineBegun, TextGenerated, CallGenerated, CallRemoved, OutputRejected,
         GenerationEnded, SpeechProgressed, ToolsAnnounced, ToolServerLost, CallAccepted,
         CallProgressed, CallEnded, PeerChanged, TimerFired)}
 """Every event type by name; a test checks that none is missing."""

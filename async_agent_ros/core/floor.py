@@ -173,6 +173,7 @@ def take(s: KernelState, words: Words, reason: str) -> None:
 
 def accept_deferred(s: KernelState) -> None:
     """Write the person's words once nothing older is left to write before them."""
+    stream.settle_if_final(s)
     while s.deferred and not s.cut and not stream.reacting(s):
         words = s.deferred.pop(0)
         s.retrying = False

@@ -49,7 +49,7 @@ def on_timer(s: KernelState, event: events.TimerFired) -> None:
         s.ignore('timer without a purpose', event.timer_id)
 
 
-_PLANNING = (events.CallGenerated, events.CallRemoved)
+_PLANNING = (events.LineBegun, events.CallGenerated, events.CallRemoved)
 
 
 def _output(handler: Handler) -> Handler:
@@ -84,6 +84,7 @@ TABLE: Dict[Type[events.Event], Mapping[State, Handler]] = {
     events.TranscriptUpdated: _always(floor.on_transcript),
     events.UserText: _always(floor.on_user_text),
     events.FirstToken: _always(_output(answers.on_first_token)),
+    events.LineBegun: _always(_output(answers.on_line_begun)),
     events.TextGenerated: _always(_output(answers.on_text)),
     events.CallGenerated: _always(_output(calls.on_call_generated)),
     events.CallRemoved: _always(_output(calls.on_call_removed)),

@@ -215,6 +215,10 @@ class Stream:
     """The words are final: what they led to is work like any other."""
     answer: int = 0
     """The generation that answers the final words, 0 before."""
+    edited: bool = False
+    """The reaction that is being written has gone on to something new: its edits are over."""
+    settled: bool = False
+    """The model has read the final words and edits what it had planned before no more."""
 
 
 @dataclass

@@ -4,7 +4,8 @@ Partial words in the running context (mode `stream`), for models that were train
 Each stable extension of what the person says becomes a message of the context, and the model
 reacts with calls, edits, removals or a pause (arXiv 2605.13360, section 4). The context only
 grows, so its KV cache stays valid. Reads run at once; everything else waits, in the phase
-`pending`, for the end of the generation that answers the final words.
+`pending`, until the model has read the final words and edits the plan no more: its answer to them
+withdraws and corrects first, and begins with what is new only then.
 """
 from typing import Optional
 
@@ -38,7 +39,7 @@ def start_if_due(s: KernelState) -> None:
     entry = s.append(Kind.USER, new.strip(), name='partial')
     if s.stream is None:
         s.stream = Stream(wanted.utterance_id, entry.seq)
-    s.stream.sent, s.stream.seen = wanted.text, False
+    s.stream.sent, s.stream.seen, s.stream.edited = wanted.text, False, False
     s.drafted_ns = s.now_ns
     s.plan.drafts += 1
     answer = Answer(s.next_generation, s.epoch, s.ledger.next_seq, s.now_ns, partial=True)
@@ -46,7 +47,8 @@ def start_if_due(s: KernelState) -> None:
     s.active = answer.generation_id
     s.answers[answer.generation_id] = answer
     s.stream.generations.add(answer.generation_id)
-    s.emit(effects.Generate(answer.generation_id, s.epoch, answer.context_seq, MAIN, True))
+    s.emit(effects.Generate(answer.generation_id, s.epoch, answer.context_seq, MAIN, True,
+                            tell_begun=True))
 
 
 def is_answer(s: KernelState, answer: Answer) -> bool:
@@ -56,7 +58,11 @@ def is_answer(s: KernelState, answer: Answer) -> bool:
 
 def on_output(s: KernelState, answer: Answer, event) -> None:
     """Take calls and removals; what it says before the words are final is not said."""
-    if isinstance(event, events.CallGenerated):
+    if isinstance(event, events.LineBegun):
+        if event.call_id not in s.stream.ids:
+            s.stream.edited = True
+            settle_if_final(s)
+    elif isinstance(event, events.CallGenerated):
         on_call(s, event)
     elif isinstance(event, events.CallRemoved):
         on_removal(s, event)
@@ -182,19 +188,36 @@ def on_final(s: KernelState, text: str) -> None:
     """
     Pass the commit point if the model has reacted to exactly these words: its plan is finished.
 
-    Otherwise that is the end of the generation which answers them.
+    Otherwise that is where the answer to them goes on to something new, at the latest its end.
     """
-    s.stream.final = True
+    s.stream.final, s.stream.edited = True, False
     if s.plan is not None and s.plan.utterance_id == s.stream.utterance_id:
         s.plan.keep(s.now_ns)
     if s.stream.seen and phrases.words(text) == phrases.words(s.stream.sent):
+        s.stream.settled = True
         calls.commit_proposed(s, s.stream.generations, ask=False)
+
+
+def settle_if_final(s: KernelState) -> None:
+    """
+    Pass the commit point of what was planned before, when a generation on the final words is past
+    its edits: their answer, or a reaction that was under way when they came. Once.
+    """
+    stream = s.stream
+    if stream is None or stream.settled or not stream.edited:
+        return
+    if stream.final or any(w.utterance_id == stream.utterance_id
+                           and phrases.words(w.text) == phrases.words(stream.sent)
+                           for w in s.deferred):
+        stream.settled = True
+        calls.commit_proposed(s, stream.generations - {s.active}, ask=False)
 
 
 def abandon(s: KernelState, utterance_id: str, reason: str) -> None:
     """Nothing comes of the words: withdraw what they led to, unless they were final."""
     stream = s.stream
-    if stream is None or stream.utterance_id != utterance_id or stream.final:
+    if (stream is None or stream.utterance_id != utterance_id or stream.final
+            or stream.settled):
         return
     s.assumption = None
     cut_off(s)

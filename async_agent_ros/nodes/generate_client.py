@@ -106,7 +106,7 @@ class GenerateClient:
         goal = Generate.Goal(
             session=self._session, instance=effect.instance,
             generation_id=effect.generation_id, epoch=effect.epoch, context_seq=effect.context_seq,
-            speculative=effect.speculative,
+            speculative=effect.speculative, tell_begun=effect.tell_begun,
             assumed=[entry_to_msg(e, '') for e in effect.assumed])
         future = self._client.send_goal_async(goal, goal_uuid=pending.goal_id)
         future.add_done_callback(lambda f: self._guard(self._on_accepted, effect, f))
@@ -168,6 +168,8 @@ class GenerateClient:
         kind = feedback.kind
         if kind == Generate.Feedback.KIND_FIRST_TOKEN:
             return events.FirstToken(**head)
+        if kind == Generate.Feedback.KIND_BEGUN:
+            return events.LineBegun(**head, call_id=feedback.call_id)
         if kind == Generate.Feedback.KIND_TEXT:
             return events.TextGenerated(**head, text=feedback.text)
         if kind == Generate.Feedback.KIND_REMOVE:

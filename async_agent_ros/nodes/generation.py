@@ -6,8 +6,8 @@ import time
 from typing import Callable, Optional
 
 from async_agent_ros.action import Generate
-from async_agent_ros.core.chatml import Call, Parser, PromptFormat, Rejected, Remove, Renderer
-from async_agent_ros.core.chatml import Text
+from async_agent_ros.core.chatml import Begun, Call, Parser, PromptFormat, Rejected, Remove
+from async_agent_ros.core.chatml import Renderer, Text
 from async_agent_ros.core.ledger import MAIN
 from async_agent_ros.core import lineage
 from async_agent_ros.core.sentences import Cutting
@@ -95,6 +95,8 @@ class Generation:
                           arguments_json=json.dumps(event.arguments, ensure_ascii=False))
         elif isinstance(event, Remove):
             self.feedback(feedback.KIND_REMOVE, call_id=event.id)
+        elif isinstance(event, Begun):
+            self.feedback(feedback.KIND_BEGUN, call_id=event.id)
         elif isinstance(event, Rejected):
             self.feedback(feedback.KIND_REJECTED, text=event.raw, reason=event.reason)
 
@@ -246,7 +248,8 @@ class InstanceWorker:
             max_tokens=goal.max_tokens or self._max_tokens(), tools=tuple(context.shown_tools),
             guess=self._guess)
         written = ''
-        parser = Parser(self._format, Cutting(), reacts=goal.speculative and not goal.assumed)
+        parser = Parser(self._format, Cutting(), reacts=goal.speculative and not goal.assumed,
+                        tell_begun=goal.tell_begun)
         first_s = last_s = 0.0
         stream = self._slot.engine.stream(request, abort)
         try:

@@ -3,7 +3,7 @@ import re
 from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 from async_agent_ros.core import effects, events
-from async_agent_ros.core.chatml import Call, Parser, Rejected, Remove, Text
+from async_agent_ros.core.chatml import Begun, Call, Parser, Rejected, Remove, Text
 from async_agent_ros.core.words import Error
 from async_agent_ros.training.catalogues import SimTool
 from async_agent_ros.training.intents import Act, Intent
@@ -24,10 +24,11 @@ def tokens(text: str) -> List[str]:
 class Writing:
     """A generation under way: tokens at the token speed, through the parser, to the kernel."""
 
-    def __init__(self, sim: Any, generation_id: int, epoch: int, text: str):
+    def __init__(self, sim: Any, generation_id: int, epoch: int, text: str,
+                 tell_begun: bool = False):
         self.sim = sim
         self.ids = {'generation_id': generation_id, 'epoch': epoch}
-        self.parser = Parser(sim.format)
+        self.parser = Parser(sim.format, tell_begun=tell_begun)
         self.pieces = tokens(text)
         self.count = len(self.pieces)
 
@@ -58,6 +59,8 @@ class Writing:
         elif isinstance(event, Call):
             self.sim.step(events.CallGenerated, name=event.name, call_id=event.id,
                           arguments=event.arguments, **self.ids)
+        elif isinstance(event, Begun):
+            self.sim.step(events.LineBegun, call_id=event.id, **self.ids)
         elif isinstance(event, Remove):
             self.sim.step(events.CallRemoved, call_id=event.id, **self.ids)
         elif isinstance(event, Rejected):

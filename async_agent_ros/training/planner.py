@@ -129,7 +129,12 @@ class Planner:
 
     def _revise(self, generation_id: int, renderer: Renderer, plan: Sequence[Act],
                 helper: Sequence[Act] = ()) -> List[str]:
-        """Return the lines that turn the standing calls into a plan."""
+        """
+        Return the lines that turn the standing calls into a plan.
+
+        What is taken back first, then what is corrected, then what is new: with the first new line
+        the rest of the plan is final (core/stream.py).
+        """
         lines = [f'{renderer.format.remove_marker} {self.ids[key]}' for key in self._standing
                  if key not in {a.key for a in plan}]
         wanted = {a.key: a.arguments for a in plan}
@@ -137,6 +142,9 @@ class Planner:
                             if self.ids[k] in self.state.ended_calls
                             and wanted.get(k) != a.arguments}
         number = self.next_number(renderer)
+        edited: List[str] = []
+        added: List[str] = []
+        written: Tuple[List[Tuple[Act, Sequence[Act]]], ...] = ([], [])
         for act in plan:
             before = self._standing.get(act.key)
             if before is None and self._twin(act, renderer):
@@ -150,10 +158,11 @@ class Planner:
             if before is None:
                 self.ids[act.key] = f'c{number}'
                 number += 1
-            lines.append(self.line(renderer, act, self.ids))
-            self._written.setdefault(generation_id, []).append(
+            (added if before is None else edited).append(self.line(renderer, act, self.ids))
+            written[before is None].append(
                 (act, helper if act.name in ('fork', 'spawn') else ()))
-        return lines
+        self._written.setdefault(generation_id, []).extend(written[0] + written[1])
+        return lines + edited + added
 
     def _has_begun(self, call_id: str) -> bool:
         call = self.state.calls.get(call_id)

@@ -223,7 +223,8 @@ class Simulation:
             completion, ('partial',) if answer.partial else tuple(
                 w.trigger for w in answer.waiting), intents, standing, first_seq))
         self.generating[effect.generation_id] = True
-        Writing(self, effect.generation_id, effect.epoch, completion).begin()
+        Writing(self, effect.generation_id, effect.epoch, completion,
+                effect.tell_begun).begin()
 
     def _standing(self, answer, context_seq: int):
         """Return the calls of the utterance that the ledger holds, and where it began."""

@@ -2,7 +2,7 @@
 from hypothesis import example, given, settings, strategies as st
 import pytest
 
-from async_agent_ros.core.chatml import Call, Parser, PromptFormat, Rejected, Remove, Text
+from async_agent_ros.core.chatml import Begun, Call, Parser, PromptFormat, Rejected, Remove, Text
 from async_agent_ros.core.sentences import SentenceCutter
 
 
@@ -165,3 +165,27 @@ def test_cutting_loses_no_word(text):
     cutter = SentenceCutter()
     pieces = cutter.feed(text) + cutter.flush()
     assert ''.join(''.join(pieces).split()) == ''.join(text.split())
+
+
+@pytest.mark.parametrize('text, begun', [
+    ('Okay.', ['']),
+    ('REMOVE c1\nFine. And more. ', ['']),
+    ('CALL {"id": "c1", "name": "go", "arguments": {}}\nCALL {"name": "go"', ['c1', '']),
+    ('CALL {"id": "c1', []),
+    ('CALL { "id" :"c 1" , ', ['c 1']),
+    ('CALL {"name": "go", "id": "c1"}', ['']),
+    ('CALL {"id": 7, "name": "go"}', ['7']),
+    ('I go. CALL {"id": "c2", "name": "go"}', ['', 'c2']),
+    ('REMOVE c1', []), ('<pause>', []), ('...\n', [])])
+@pytest.mark.parametrize('size', [1, 3, 1000])
+def test_beginnings_are_told_before_what_begins(text, begun, size):
+    parser = Parser(tell_begun=True)
+    found = []
+    for at in range(0, len(text), size):
+        found += parser.feed(text[at:at + size])
+    assert [e.id for e in found if isinstance(e, Begun)] == begun
+    kinds = [type(e) for e in found + parser.finish()]
+    for kind in (Text, Call):
+        if kind in kinds:
+            assert Begun in kinds[:kinds.index(kind)]
+    assert Begun not in map(type, Parser().feed(text))

@@ -40,6 +40,7 @@ MOVES = st.one_of(
     st.tuples(st.just('text'), st.sampled_from(('Well, ', 'I am there. ', 'Sure?')), NUMBER),
     st.tuples(st.just('call'), st.sampled_from((*ALL_TOOLS, *BUILT_IN, 'fly')),
               st.sampled_from(('', 'c1', 'c2', 'c9')), NUMBER, st.sampled_from(PLACES)),
+    st.tuples(st.just('begun'), st.sampled_from(('', 'c1', 'c2'))),
     st.tuples(st.just('remove'), st.sampled_from(('c1', 'c2', 'c9'))),
     st.tuples(st.just('rejected')),
     st.tuples(st.just('finish'), st.sampled_from((0, 0, 0, 601, 602, 606)), NUMBER),
@@ -84,6 +85,12 @@ SCENES = st.sampled_from((
      ('finish', 0, DRAFTED), ('ended', 0, 'succeeded')),
     (('speech_stopped', 0), ('transcript', 0, 'what is it', True)),
     (('speech_stopped', 1), ('transcript', 1, 'drive to the kitchen', True)),
+    (('partial', 1, 'drive to the', False), ('call', 'navigate_to', 'c1', DRAFTED, 'hall'),
+     ('finish', 0, DRAFTED), ('partial', 1, 'drive to the kitchen', True), ('begun', 'c2'),
+     ('speech_stopped', 1), ('transcript', 1, 'drive to the kitchen', True)),
+    (('partial', 0, 'what is', True), ('call', 'lift', 'c1', DRAFTED, 'hall'),
+     ('finish', 0, DRAFTED), ('speech_stopped', 0), ('transcript', 0, 'what is it', True),
+     ('begun', ''), ('call', 'lift', 'c1', 0, 'kitchen')),
     (('interrupt', 'speech'), ('text', 'Well, ', 5), ('call', 'navigate_to', 'c9', 0, 'hall')),
 ))
 
@@ -110,7 +117,10 @@ class Player:
         self.helpers = set()
         self.assumed = {}
         self.final = set()
+        """Generations on assumed words that have become final (ids of utterances come again)."""
         self.begun = {}
+        self.went_on = set()
+        """Generations that have begun a line which edits nothing."""
         self.timers = {}
         self.executed = Counter()
         self.released = {}
@@ -167,6 +177,10 @@ class Player:
                 arguments = {'call': pick(state.calls, args[2]) or 'navigate_to'}
             return self._step(events.CallGenerated, name=args[0], call_id=args[1],
                               arguments=arguments, **current)
+        if name == 'begun':
+            if state.stream is None or args[0] not in state.stream.ids:
+                self.went_on.add(current['generation_id'])
+            return self._step(events.LineBegun, call_id=args[0], **current)
         if name == 'remove':
             return self._step(events.CallRemoved, call_id=args[0], **current)
         if name == 'rejected':
@@ -218,7 +232,7 @@ class Player:
         if isinstance(event, events.GenerationEnded) and not event.error_code:
             self.passed.add(event.generation_id)
         if isinstance(event, events.TranscriptUpdated) and event.final and event.text:
-            self.final.add(event.utterance_id)
+            self.final |= {g for g, u in self.assumed.items() if u == event.utterance_id}
         for effect in out:
             if isinstance(effect, effects.SetTimer):
                 self.timers[effect.timer_id] = effect.at_ns
@@ -247,9 +261,11 @@ class Player:
             utterance_id = self.assumed.get(commit.generation_id)
             if utterance_id is None:
                 assert commit.generation_id in self.passed
-            else:    # words that were not final yet: the generation on the final ones has passed
-                assert utterance_id in self.final, 'before the commit point'
-                assert any(g >= commit.generation_id for g in self.passed)
+            else:    # words that were not final yet: a generation on the final ones has passed,
+                # or a later one is past its edits
+                assert commit.generation_id in self.final, 'before the commit point'
+                assert any(g >= commit.generation_id for g in self.passed) or any(
+                    g > commit.generation_id for g in self.went_on)
         if effect.spec.effect == Effect.CONFIRM:
             asked = max(e.seq for e in self.world.ledger
                         if e.call_id == effect.call_id and e.name == 'confirm')
@@ -274,7 +290,6 @@ class Player:
             assert state.speaking or state.awaited
             assert not any(i.active for i in state.instances.values())
             self.assumed[effect.generation_id] = state.plan.utterance_id
-            self.final.discard(state.plan.utterance_id)
         if effect.instance == 'draft':
             assert state.active is None and state.draft.answers[-1] == effect.generation_id
             assert effect.assumed[0].content == state.draft.assumption.text
@@ -307,7 +322,7 @@ class Player:
             call = self.world.state.calls[effect.call_id]
             utterance_id = self.assumed.get(call.generation_id)
             assert call.spec.cancel_on_barge_in or call.instance == 'draft' or (
-                utterance_id is not None and utterance_id not in self.final)
+                utterance_id is not None and call.generation_id not in self.final)
 
     def settle(self):
         """Let everything come to its end in good order, then stop."""

@@ -176,6 +176,66 @@ def test_a_plan_for_exactly_the_final_words_is_committed_with_them(w):
     assert len(w.state.calls) == 1
 
 
+def planned(w, final='go to the hall please'):
+    """Return what comes of a plan (a drive) whose final words hold one that it has not read."""
+    w.hear('go to the hall')
+    w.call('navigate_to', 'c1', place='hall')
+    w.finish()
+    out = w.fall_silent(final)
+    assert not executed(out)
+    return generates(out)[0]
+
+
+@pytest.mark.parametrize('call_id', ['', 'c2'])
+def test_a_plan_is_final_when_the_answer_goes_on_to_something_new(w, call_id):
+    assert planned(w).tell_begun
+    out = w.generation(events.LineBegun, call_id=call_id)
+    assert executed(out) == [('c1', 'navigate_to', {'place': 'hall'})]
+    assert not executed(w.generation(events.LineBegun, call_id='c3'))
+    w.call('navigate_to', 'c3', place='lab')
+    assert w.state.calls['c3'].phase == 'pending'    # what is new waits for the end, as ever
+    assert executed(w.finish()) == [('c3', 'navigate_to', {'place': 'lab'})]
+
+
+def test_a_plan_is_not_final_while_the_answer_edits_it(w):
+    planned(w)
+    assert not executed(w.generation(events.LineBegun, call_id='c1'))
+    assert not executed(w.call('navigate_to', 'c1', place='lab'))
+    assert not executed(w.generation(events.LineBegun))    # the edit is of this generation
+    assert executed(w.finish()) == [('c1', 'navigate_to', {'place': 'lab'})]
+
+
+def test_what_is_removed_first_never_runs(w):
+    planned(w)
+    w.generation(events.CallRemoved, call_id='c1')
+    assert not executed(w.generation(events.LineBegun))
+    assert not executed(w.answer('Fine. ')) and not w.state.calls
+
+
+def test_a_line_of_a_reaction_to_partial_words_makes_nothing_final(w):
+    w.hear('go to the hall')
+    w.call('navigate_to', 'c1', place='hall')
+    assert not executed(w.generation(events.LineBegun, call_id='c2'))
+    assert not executed(w.generation(events.LineBegun))
+    w.finish()
+    assert w.state.calls['c1'].phase == 'pending'
+
+
+def test_a_plan_that_is_final_outlives_an_interruption(w):
+    planned(w)
+    assert executed(w.generation(events.LineBegun))
+    w.step(events.CallAccepted, call_id='c1')
+    out = w.say('and what is that')
+    assert not of(out, effects.CancelCall) and w.state.calls['c1'].executing
+
+
+def test_lines_are_told_only_where_a_plan_waits_for_them(w):
+    w.hear('go to the hall')
+    w.call('navigate_to', 'c1', place='hall')
+    w.finish()
+    assert not generates(w.fall_silent('go to the hall'))[0].tell_begun
+
+
 def test_an_interrupted_answer_takes_what_was_planned_with_it(w):
     w.hear('go to the hall')
     w.call('navigate_to', 'c1', place='hall')

@@ -9,7 +9,8 @@ from async_agent_ros.bench.virtual.oracle import ACCEPT_S
 from async_agent_ros.bench.virtual.person import Ear, revisions
 from async_agent_ros.bench.workloads import Item, Refused, Workload
 from async_agent_ros.core import effects, events
-from async_agent_ros.core.chatml import Call, Parser, PromptFormat, Rejected, Remove, Renderer, Text
+from async_agent_ros.core.chatml import Begun, Call, Parser, PromptFormat, Rejected, Remove, Renderer
+from async_agent_ros.core.chatml import Text
 from async_agent_ros.core.kernel import Kernel
 from async_agent_ros.core.ledger import Entry, MAIN
 from async_agent_ros.core.settings import Settings
@@ -188,7 +189,8 @@ class Conversation:
             *(e for e in self.ledger.prefix(effect.context_seq) if e.instance == MAIN), *assumed]
         job = Job(effect.generation_id, effect.epoch, getattr(effect, 'speculative', False),
                   self._prompt(entries), entries, tuple(self._workload.specs.values()))
-        job.parser = Parser(self._format, reacts=job.speculative and not assumed)
+        job.parser = Parser(self._format, reacts=job.speculative and not assumed,
+                            tell_begun=effect.tell_begun)
         self._slot.submit(job)
 
     def _on_AbortGeneration(self, effect: effects.AbortGeneration) -> None:
@@ -216,6 +218,8 @@ class Conversation:
                            arguments=one.arguments, **about)
                 if self._one_call:
                     return True
+            elif isinstance(one, Begun):
+                self._step(events.LineBegun, call_id=one.id, **about)
             elif isinstance(one, Remove):
                 self._step(events.CallRemoved, call_id=one.id, **about)
             elif isinstance(one, Rejected):
