@@ -89,7 +89,8 @@ def _eval(parser, with_model=True) -> None:
         parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--engine', default='transformers', choices=('transformers', 'llama_cpp'))
     parser.add_argument('--modes', default='base,constrained,tuned',
-                        help='of base, constrained, tuned, tuned_constrained, comma-separated')
+                        help='of base, constrained, untrained (the base with the prompt of the '
+                        'tuned model), tuned, tuned_constrained, comma-separated')
     parser.add_argument('--workloads', default='templates,new_tools,natural')
     parser.add_argument('--cases', type=int, default=200, metavar='N',
                         help='per workload; of the natural set at most all (default: 200)')
@@ -259,7 +260,8 @@ def _measure(args) -> List[Dict[str, Any]]:
         engine.load()
         try:
             for mode in mine:
-                form = tuned_form if tuned else load_format(args.prompt)
+                form = tuned_form if evaluate.reads_as_trained(mode) else load_format(
+                    args.prompt)
                 verdicts = evaluate.run_mode(engine, mode, chosen, form, _shown(args, mode))
                 made += evaluate.rows(args.model, mode, verdicts)
         finally:

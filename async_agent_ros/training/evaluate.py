@@ -3,7 +3,8 @@ Evaluation: a base model, the base with constrained calls, and a tuned model on 
 
 Each reads the prompt that it would read in the agent: the base one with rules and examples
 (config/prompt.yaml), the tuned one as it was trained (config/prompt_tuned.yaml). Partial words are
-an utterance to a base model, as in the mode `revise` of the kernel.
+an utterance to a base model, as in the mode `revise` of the kernel. `untrained` is the base with the
+prompt of the tuned one: the difference is what was learned.
 """
 from dataclasses import dataclass
 import json
@@ -19,7 +20,7 @@ from async_agent_ros.llm.engine import GenerationRequest
 from async_agent_ros.training import faithful
 from async_agent_ros.training.cases import Answer, Case, changes_world, comparable, running
 
-MODES = ('base', 'constrained', 'tuned', 'tuned_constrained')
+MODES = ('base', 'constrained', 'untrained', 'tuned', 'tuned_constrained')
 MOST_TOKENS = 200
 
 
@@ -96,12 +97,17 @@ def run_case(engine, case: Case, form: PromptFormat, stream: bool, constrained: 
                    **judge(case, written.text, form, stream))
 
 
+def reads_as_trained(mode: str) -> bool:
+    """Tell whether the prompt of a mode is that of the tuned model."""
+    return mode.startswith(('tuned', 'untrained'))
+
+
 def run_mode(engine, mode: str, cases: Sequence[Case], form: PromptFormat,
              done: Callable[[Verdict], None] = lambda verdict: None) -> List[Verdict]:
     """Put all cases to an engine in one mode."""
     verdicts = []
     for case in cases:
-        verdicts.append(run_case(engine, case, form, mode.startswith('tuned'),
+        verdicts.append(run_case(engine, case, form, reads_as_trained(mode),
                                  mode.endswith('constrained')))
         done(verdicts[-1])
     return verdicts

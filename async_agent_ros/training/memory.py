@@ -3,9 +3,11 @@ Memory of a training step on a CPU: what was freed is kept for the next tensor.
 
 By default glibc gives every large block back to the system, which fills it with zeros, page by
 page, when the next one is asked for. A training step asks for thousands of them: writing to fresh
-pages takes longer than the multiplication whose result they take.
+pages takes longer than the multiplication whose result they take. Blocks of ever other sizes leave
+gaps, though, so that the heap grows; it is given back when it has grown too much.
 """
 import ctypes
+import os
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
 """Of mallopt(3)."""
@@ -21,3 +23,16 @@ def keep_freed() -> bool:
         return False
     return all([mallopt(name, value) for name, value in (
         (_MMAP_MAX, 0), (_TRIM_THRESHOLD, _NEVER), (_TOP_PAD, _TOP_PAD_BYTES), (_ARENA_MAX, 1))])
+
+
+def give_back(part: float = 0.5) -> bool:
+    """Give freed memory back when the process holds more than a part of all; tell whether."""
+    try:
+        with open('/proc/self/statm', encoding='ascii') as file:
+            held_pages = int(file.read().split()[1])
+        if held_pages <= part * os.sysconf('SC_PHYS_PAGES'):
+            return False
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError):
+        return False
+    return True

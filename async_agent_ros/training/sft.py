@@ -231,6 +231,8 @@ class Trainer:
     def train_step(self) -> Tuple[float, int]:
         """Do one step; return the mean loss over the targets, and the tokens read."""
         torch = self.torch
+        if self.device == 'cpu':
+            memory.give_back()
         torch.manual_seed(self.settings.seed * 1_000_003 + self.step)
         self.model.train()
         for group in self.optimizer.param_groups:

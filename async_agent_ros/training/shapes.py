@@ -326,7 +326,7 @@ SHAPES: Dict[str, Tuple[Shape, float]] = {
     'out_of_order': (out_of_order, 4), 'cancel': (cancel, 4), 'cancel_one': (cancel_one, 2),
     'instead': (instead, 4), 'stop': (stop, 1), 'timer': (timer, 5), 'every': (every, 1),
     'clock': (clock, 1), 'both': (both, 1), 'fork': (fork, 2), 'spawn': (spawn, 2),
-    'failure': (failure, 4), 'unmeetable': (unmeetable, 8), 'unknown_value': (unknown_value, 7),
+    'failure': (failure, 4), 'unmeetable': (unmeetable, 8), 'unknown_value': (unknown_value, 10),
     'small_talk': (small_talk, 7), 'about': (about, 1), 'confirmed': (confirmed, 4),
     'again': (again, 1)}
 """Shape and weight by name."""

@@ -1,8 +1,9 @@
 """Fine-tuning: packing changes nothing, only own words count, a run that was stopped goes on."""
 import json
+import pathlib
 import threading
 
-from async_agent_ros.training import curves
+from async_agent_ros.training import curves, memory, tree_attention
 from async_agent_ros.training.packing import Pack, packs, tokenised
 from async_agent_ros.training.presets import preset, presets, Settings, settings_of
 from async_agent_ros.training.samples import Sample
@@ -31,7 +32,8 @@ def _settings(tiny, **more):
     return settings_of({
         'model': str(tiny / 'model'), 'rank': 4, 'learning_rate': 1e-2, 'pack_tokens': 2400,
         'longest_tokens': 2400, 'packs_per_step': 1, 'steps': 4, 'valid_every': 2,
-        'valid_packs': 1, 'save_every': 2, 'device': 'cpu', 'threads': 1, **more})
+        'valid_packs': 1, 'save_every': 2, 'device': 'cpu', 'dtype': 'float32', 'threads': 1,
+        **more})
 
 
 def _samples():
@@ -53,8 +55,9 @@ def test_the_mask_covers_exactly_the_characters_of_the_spans(tiny):
         assert tokenizer.decode(rest) == ''.join(t for t, own in sample.pieces if not own)
 
 
-def test_a_pack_gives_the_loss_of_its_samples_one_by_one(tiny):
-    trainer = Trainer(_settings(tiny), tiny / 'data', tiny / 'run-packing')
+@pytest.mark.parametrize('dtype, most', [('float32', 1e-4), ('bfloat16', 0.1)])
+def test_a_pack_gives_the_loss_of_its_samples_one_by_one(tiny, dtype, most):
+    trainer = Trainer(_settings(tiny, dtype=dtype), tiny / 'data', tiny / f'run-packing-{dtype}')
     trainer.prepare()
     trainer.model.eval()
     tokens = [tokenised(s, trainer._encode) for s in _samples()]
@@ -72,7 +75,31 @@ def test_a_pack_gives_the_loss_of_its_samples_one_by_one(tiny):
         for pack in alone:
             for (index, wanted, _), loss in zip(pack.targets, trainer.losses(pack)[0]):
                 key = (pack.positions[index] + 1, pack.ids[index], wanted)
-                assert packed[key] == pytest.approx(float(loss), abs=1e-4)
+                assert packed[key] == pytest.approx(float(loss), abs=most)
+
+
+@pytest.mark.parametrize('ancestors, own', [(0, 5), (3, 7), (40, 600)])
+def test_products_one_by_one_attend_as_the_fused_attention_does(ancestors, own):
+    tree_attention.register(torch, transformers)
+    attend = transformers.AttentionInterface()[tree_attention.NAME]
+    pack = Pack(branches=[(0, ancestors, []), (ancestors, ancestors + own,
+                                               list(range(ancestors)))][not ancestors:])
+    torch.manual_seed(0)
+    shapes = [(1, heads, ancestors + own, 8) for heads in (6, 2, 2)]
+    drawn = [torch.randn(s).requires_grad_() for s in shapes]
+    weights = torch.randn(1, ancestors + own, 6, 8)
+    found = []
+    for plain in (False, True):
+        out, _ = attend(None, *drawn, None, scaling=0.3,
+                        tree=tree_attention.branches(torch, pack, 'cpu', plain))
+        found.append((out, *torch.autograd.grad((out * weights).sum(), drawn)))
+    for one, other in zip(*found):
+        assert torch.allclose(one, other, atol=1e-4)
+
+
+def test_memory_is_given_back_when_much_is_held():
+    assert not memory.give_back(1.0)
+    assert memory.give_back(0.0) == pathlib.Path('/proc/self/statm').exists()
 
 
 def test_conversations_with_the_same_robot_share_the_head_of_a_pack(tiny):
