@@ -43,7 +43,7 @@ class Remove:
 
 @dataclass(frozen=True)
 class Begun:
-    """A line that removes nothing has begun: text, or a call, with the id that the model gives it."""
+    """A line that removes nothing has begun: text, or a call with the id that the model gives."""
 
     id: str
 

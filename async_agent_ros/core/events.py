@@ -130,7 +130,7 @@ class FirstToken(Event):
 
 @dataclass(frozen=True)
 class LineBegun(Event):
-    """The model begins a line: text, or the call of an id. Removals are told when they are whole."""
+    """The model begins a line: text, or the call of an id. Removals are told when whole."""
 
     PRIORITY: ClassVar[int] = 2
     generation_id: int = 0

@@ -200,8 +200,9 @@ def on_final(s: KernelState, text: str) -> None:
 
 def settle_if_final(s: KernelState) -> None:
     """
-    Pass the commit point of what was planned before, when a generation on the final words is past
-    its edits: their answer, or a reaction that was under way when they came. Once.
+    Pass the commit point of what was planned before, once the model has gone on from its edits.
+
+    That is in a generation on the final words: their answer, or a reaction under way as they came.
     """
     stream = s.stream
     if stream is None or stream.settled or not stream.edited:

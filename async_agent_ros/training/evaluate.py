@@ -3,8 +3,8 @@ Evaluation: a base model, the base with constrained calls, and a tuned model on 
 
 Each reads the prompt that it would read in the agent: the base one with rules and examples
 (config/prompt.yaml), the tuned one as it was trained (config/prompt_tuned.yaml). Partial words are
-an utterance to a base model, as in the mode `revise` of the kernel. `untrained` is the base with the
-prompt of the tuned one: the difference is what was learned.
+an utterance to a base model, as in the mode `revise` of the kernel. `untrained` is the base with
+the prompt of the tuned one: the difference is what was learned.
 """
 from dataclasses import dataclass
 import json

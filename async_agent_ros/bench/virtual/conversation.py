@@ -9,8 +9,8 @@ from async_agent_ros.bench.virtual.oracle import ACCEPT_S
 from async_agent_ros.bench.virtual.person import Ear, revisions
 from async_agent_ros.bench.workloads import Item, Refused, Workload
 from async_agent_ros.core import effects, events
-from async_agent_ros.core.chatml import Begun, Call, Parser, PromptFormat, Rejected, Remove, Renderer
-from async_agent_ros.core.chatml import Text
+from async_agent_ros.core.chatml import Begun, Call, Parser, PromptFormat, Rejected, Remove
+from async_agent_ros.core.chatml import Renderer, Text
 from async_agent_ros.core.kernel import Kernel
 from async_agent_ros.core.ledger import Entry, MAIN
 from async_agent_ros.core.settings import Settings
