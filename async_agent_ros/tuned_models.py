@@ -1,13 +1,13 @@
 """
 Tuned models: folders that say which adapter belongs on which base, and with which prompt.
 
-`async-agent train learn` writes such a folder. Its path, or its name where it lies in the folder of
-models, is all that the dispatcher needs: `model: FOLDER`.
+`async-agent train learn` writes such a folder. Its path, or its name where it lies in config/models
+or in the folder of models, is all that the dispatcher needs: `model: FOLDER`.
 """
 from dataclasses import dataclass
 import json
 import pathlib
-from typing import Any, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional
 
 from async_agent_ros import bringup, models
 
@@ -34,17 +34,44 @@ def find(name: str) -> Optional[TunedModel]:
 
     Raises models.ModelError where the folder does not say what it should.
     """
-    if not name:
-        return None
-    folder = pathlib.Path(name).expanduser() if '/' in name else models.root() / name
-    file = folder / FILE
-    return _read(name, file) if file.is_file() else None
+    for folder in _folders(name):
+        file = folder / FILE
+        if file.is_file():
+            return _read(name, file)
+    return None
+
+
+def packaged() -> Dict[str, TunedModel]:
+    """Return the tuned models that come with this package, by name."""
+    folder = _packaged_folder()
+    found = sorted(p.parent.name for p in folder.glob(f'*/{FILE}')) if folder else []
+    return {name: _read(name, folder / name / FILE) for name in found}
 
 
 def write(folder: pathlib.Path, base: str, adapters: Mapping[str, str], prompt: str) -> None:
     """Write the file; paths are relative to the folder."""
     (folder / FILE).write_text(json.dumps(
         {'base': base, 'adapters': dict(adapters), 'prompt': prompt}, indent=1) + '\n')
+
+
+def _folders(name: str):
+    if not name:
+        return
+    if '/' in name:
+        yield pathlib.Path(name).expanduser()
+        return
+    folder = _packaged_folder()
+    if folder:
+        yield folder / name
+    yield models.root() / name
+
+
+def _packaged_folder() -> Optional[pathlib.Path]:
+    try:
+        folder = bringup.config_file('params.yaml').parent / 'models'
+    except bringup.BringupError:
+        return None
+    return folder if folder.is_dir() else None
 
 
 def _read(name: str, file: pathlib.Path) -> TunedModel:

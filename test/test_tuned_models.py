@@ -3,6 +3,10 @@ from async_agent_ros import bringup, models, tuned_models
 from async_agent_ros.demo import needs
 from async_agent_ros.llm import factory
 from async_agent_ros.llm.engine import EngineError
+from async_agent_ros.training.cases import natural
+from async_agent_ros.training.evaluate import run_case
+from async_agent_ros.training.paths import load_format
+from async_agent_ros.training.robots import sim_specs
 import pytest
 
 
@@ -63,3 +67,32 @@ def test_the_engine_gets_its_adapter_or_says_which_there_are(folder):
 def test_a_demo_needs_its_base(folder):
     settings = bringup.Settings(model=str(folder), nodes='dispatcher')
     assert needs.needed_models(settings) == ['qwen2.5-coder-0.5b']
+
+
+def test_every_packaged_one_has_a_known_base_and_a_card():
+    packaged = tuned_models.packaged()
+    assert 'sim_robot-0.5b' in packaged
+    for name, model in packaged.items():
+        assert model.base in models.CATALOGUE and tuned_models.find(name) == model
+        assert (tuned_models._packaged_folder() / name / 'MODEL_CARD.md').is_file()
+
+
+def test_the_packaged_one_calls_the_tools_of_the_simulated_robot():
+    pytest.importorskip('xllamacpp')
+    tuned = tuned_models.find('sim_robot-0.5b')
+    try:
+        models.find(tuned.base)
+    except models.ModelMissingError as error:
+        pytest.skip(str(error))
+    form = load_format(tuned.prompt_file)
+    wanted = ('locate screwdriver', 'battery?', 'can you grab that apple for me')
+    chosen = [c for c in natural(0, sim_specs()) if c.entries[-1].content in wanted]
+    assert len(chosen) == len(wanted)
+    engine = factory.make_engine('llama_cpp', model=tuned.base, adapters=tuned.adapters,
+                                 threads=2, prefix_folder='')
+    engine.load()
+    try:
+        found = [run_case(engine, case, form, True, False) for case in chosen]
+    finally:
+        engine.close()
+    assert all(v.right and not v.valid for v in found), [v.output for v in found]

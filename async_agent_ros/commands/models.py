@@ -2,7 +2,7 @@
 import sys
 import time
 
-from async_agent_ros import models
+from async_agent_ros import models, tuned_models
 
 
 def add_arguments(parser) -> None:
@@ -53,6 +53,11 @@ def _list():
             print(f'  {model.name:<20} {here}{default}\n'
                   f'  {"":<20} {model.title}\n'
                   f'  {"":<20} licence: {model.licence}')
+    tuned = tuned_models.packaged()
+    if tuned:
+        print('\ntuned for this agent (comes with it, needs its base)')
+    for name, model in tuned.items():
+        print(f'  {name:<20} adapter on {model.base}, prompt {model.prompt_file}')
     print('\nget one with: async-agent models get NAME')
 
 
