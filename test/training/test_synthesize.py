@@ -89,9 +89,13 @@ def test_every_shape_can_be_played(name):
         robot = synthesize.Robot([ToolSpec('walk', 'Walk on.', motion=True)])
         recipe = synthesize.Recipe(seed=5, stream=0.0, own=1.0, only=(name,),
                                    per_robot=1)
-    played = [synthesize.play(recipe, 'train', i, robot) for i in range(5)]
-    assert any(name in one.names for one in played)
-    assert all(one.samples for one in played)
+    # not every invented robot has the tools that a shape needs
+    for index in range(40):
+        one = synthesize.play(recipe, 'train', index, robot)
+        assert one.samples
+        if name in one.names:
+            return
+    assert False, 'no robot has the tools for it'
 
 
 def test_things_happen_while_others_go_on():

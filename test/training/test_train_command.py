@@ -31,7 +31,7 @@ def test_data_of_no_robot(tmp_path, capsys):
     (['sft', '--data', '/none', '--out', 'OUT', '--preset', 'huge'], 'there is no preset'),
     (['sft', '--data', '/none', '--out', 'OUT', '--set', 'rank'], 'write NAME=VALUE'),
     (['export', '/none', '-o', '/tmp/x.gguf'], 'holds no adapter'),
-    (['eval', '--modes', 'best'], 'is not one of base, constrained, tuned'),
+    (['eval', '--modes', 'best'], 'is not one of base, constrained, untrained, tuned'),
     (['eval', '--workloads', 'all', '--modes', 'base'], 'is not one of templates')))
 def test_what_is_wrong_is_said_in_one_line(arguments, said, tmp_path, capsys):
     assert cli.main(['train', *(str(tmp_path) if a == 'OUT' else a for a in arguments)]) == 1
