@@ -155,9 +155,12 @@ class GenerateClient:
         pending = self._pending.get(feedback.generation_id)
         if pending is None or pending.aborted:
             return
+        whole = feedback.index == pending.received
         pending.received += 1
         pending.heard_at_s = time.monotonic()
         event = self._event(feedback)
+        if isinstance(event, events.LineBegun) and not whole:
+            event = None    # what was lost may have been a removal: nothing may be committed by it
         if event is not None:
             self._post(event)
         self._finish_if_complete(pending)

@@ -293,3 +293,15 @@ def test_an_old_node_waits_for_nobody(graph, monkeypatch):
     graph.until(publisher.get_subscription_count)
     say.publish(String(data='one'))
     graph.until(lambda: graph.heard == [('recorder', 'one')])
+
+
+@pytest.mark.parametrize('lost, told', [(None, 1), (1, 0)])
+def test_a_line_that_begins_behind_a_lost_piece_makes_nothing_final(graph, lost, told):
+    client = graph.client
+    client._pending[4] = generate_client._Pending(effects.Generate(4, 0, 0, MAIN))
+    kinds = ('first_token', 'remove', 'begun')
+    for index, kind in enumerate(kinds):
+        if index != lost:
+            client._on_feedback(Generate.Feedback(generation_id=4, index=index, kind=kind))
+    assert sum(isinstance(e, events.LineBegun) for e in graph.events) == told
+    assert client._pending[4].received == len(kinds) - (lost is not None)
