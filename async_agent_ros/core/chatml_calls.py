@@ -8,6 +8,7 @@ MOST_CALL_CHARS = 8000
 """A call longer than this is rejected: the model has lost its way."""
 
 _NAME = re.compile(r'[A-Za-z_]\w*\Z')
+_FIRST = re.compile(r'\{\s*"(\w+)"(?:\s*:\s*"([^"\\]*)")?')
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,14 @@ class JsonScanner:
 
     def _size(self) -> int:
         return TOO_LONG if len(self.body) > MOST_CALL_CHARS else OPEN
+
+
+def early_id(body: str) -> Optional[str]:
+    """Return the id with which an unfinished call begins, '' for one without; None: not known."""
+    first = _FIRST.match(body)
+    if first is None:
+        return None
+    return first[2] if first[1] == 'id' else ''
 
 
 def parsed_call(before: str, body: str, marker: str) -> Union[Call, Rejected]:

@@ -7,10 +7,10 @@ by character in three layers: tags and special tokens are taken out, then lines 
 """
 import re
 from dataclasses import dataclass
-from typing import List, Union
+from typing import List, Optional, Union
 
-from async_agent_ros.core.chatml_calls import BROKEN, Call, CLOSED, JsonScanner, parsed_call
-from async_agent_ros.core.chatml_calls import Rejected, TOO_LONG
+from async_agent_ros.core.chatml_calls import BROKEN, Call, CLOSED, early_id, JsonScanner
+from async_agent_ros.core.chatml_calls import parsed_call, Rejected, TOO_LONG
 from async_agent_ros.core.chatml_format import PAUSE_MARK, PromptFormat
 from async_agent_ros.core.sentences import Cutting, SentenceCutter
 
@@ -21,9 +21,6 @@ _ROLE_LINE = re.compile(r'(assistant|user|system|notification)(:| ?\d+(\.\d+)?s)
 _TAGS = ('<pause>', '<partial>', '<final>', '<tool_call>', '</tool_call>', '<tools>', '</tools>',
          '<tool_response>', '</tool_response>', '<think>', '</think>', '<s>', '</s>')
 _ENDS = ('<|im_end|>', '<|endoftext|>', '</s>')
-_KEY = re.compile(r'\{\s*"(\w+)"')
-_ID_KEY = re.compile(r'\{\s*"id"')
-_ID = re.compile(r'\{\s*"id"\s*:\s*"([^"\\]*)"')
 _BAD_CHARS = re.compile('[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]')
 
 
@@ -75,7 +72,7 @@ class Parser:
         self._held = ''
         self._json = JsonScanner()
         self._tell_begun = tell_begun
-        self._call_begun = False
+        self._call_told = False
         self.done = False
         """The model has begun another message: what follows is ignored, the engine may stop."""
 
@@ -199,7 +196,7 @@ class Parser:
         self._held = ''
         self._mode = self._in_text
         if any(c.isalnum() for c in text):
-            self._begin('')
+            self._tell('')
         for char in text:
             self._mode(char)
 
@@ -267,18 +264,15 @@ class Parser:
     def _begin_call(self, text: str) -> None:
         self._held = ''
         self._say_rest()
-        self._json, self._call_begun = JsonScanner(), False
+        self._json, self._call_told = JsonScanner(), False
         self._mode = self._in_call
         for char in text[len(self._marker):] if text.startswith(self._marker) else text:
             self._in_call(char)
 
     def _in_call(self, char: str) -> None:
         state = self._json.feed(char)
-        if self._tell_begun and not self._call_begun and _KEY.match(self._json.body):
-            given = _ID.match(self._json.body)
-            if given or not _ID_KEY.match(self._json.body):
-                self._call_begun = True
-                self._begin(given[1] if given else '')
+        if self._tell_begun and not self._call_told:
+            self._tell_call(early_id(self._json.body))
         if state == CLOSED:
             self._end_call()
             self._mode = self._after_call
@@ -299,8 +293,8 @@ class Parser:
         scanner, self._json = self._json, JsonScanner()
         self._say_rest()
         parsed = parsed_call(scanner.before.strip(), scanner.body, self._marker)
-        if isinstance(parsed, Call) and not self._call_begun:
-            self._begin(parsed.id)
+        if isinstance(parsed, Call) and not self._call_told:
+            self._tell_call(parsed.id)
         self._emit(parsed)
 
     def _after_call(self, char: str) -> None:
@@ -335,7 +329,12 @@ class Parser:
         if any(c.isalnum() for c in piece):  # dots and dashes alone cannot be spoken
             self._emit(Text(piece))
 
-    def _begin(self, call_id: str) -> None:
+    def _tell_call(self, call_id: Optional[str]) -> None:
+        if call_id is not None:
+            self._call_told = True
+            self._tell(call_id)
+
+    def _tell(self, call_id: str) -> None:
         if self._tell_begun:
             self._events.append(Begun(call_id))
 

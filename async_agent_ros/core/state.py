@@ -215,8 +215,8 @@ class Stream:
     """The words are final: what they led to is work like any other."""
     answer: int = 0
     """The generation that answers the final words, 0 before."""
-    edited: bool = False
-    """The reaction that is being written has gone on to something new: its edits are over."""
+    past_edits: bool = False
+    """What is being written has gone on from its edits to something new."""
     settled: bool = False
     """The model has read the final words and edits what it had planned before no more."""
 

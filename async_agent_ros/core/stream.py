@@ -39,7 +39,7 @@ def start_if_due(s: KernelState) -> None:
     entry = s.append(Kind.USER, new.strip(), name='partial')
     if s.stream is None:
         s.stream = Stream(wanted.utterance_id, entry.seq)
-    s.stream.sent, s.stream.seen, s.stream.edited = wanted.text, False, False
+    s.stream.sent, s.stream.seen, s.stream.past_edits = wanted.text, False, False
     s.drafted_ns = s.now_ns
     s.plan.drafts += 1
     answer = Answer(s.next_generation, s.epoch, s.ledger.next_seq, s.now_ns, partial=True)
@@ -60,7 +60,7 @@ def on_output(s: KernelState, answer: Answer, event) -> None:
     """Take calls and removals; what it says before the words are final is not said."""
     if isinstance(event, events.LineBegun):
         if event.call_id not in s.stream.ids:
-            s.stream.edited = True
+            s.stream.past_edits = True
             settle_if_final(s)
     elif isinstance(event, events.CallGenerated):
         on_call(s, event)
@@ -190,7 +190,7 @@ def on_final(s: KernelState, text: str) -> None:
 
     Otherwise that is where the answer to them goes on to something new, at the latest its end.
     """
-    s.stream.final, s.stream.edited = True, False
+    s.stream.final, s.stream.past_edits = True, False
     if s.plan is not None and s.plan.utterance_id == s.stream.utterance_id:
         s.plan.keep(s.now_ns)
     if s.stream.seen and phrases.words(text) == phrases.words(s.stream.sent):
@@ -205,7 +205,7 @@ def settle_if_final(s: KernelState) -> None:
     That is in a generation on the final words: their answer, or a reaction under way as they came.
     """
     stream = s.stream
-    if stream is None or stream.settled or not stream.edited:
+    if stream is None or stream.settled or not stream.past_edits:
         return
     if stream.final or any(w.utterance_id == stream.utterance_id
                            and phrases.words(w.text) == phrases.words(stream.sent)
