@@ -38,7 +38,8 @@ class Settings:
     """Samples with more tokens are left out."""
     device: str = 'auto'
     dtype: str = 'auto'
-    """Of the frozen weights; 'auto': bfloat16 on a GPU, float32 on a CPU."""
+    """Of the frozen weights; 'auto': bfloat16 on a GPU and on a CPU that multiplies it (AMX),
+    float32 on others and for all weights."""
     threads: int = 0
     checkpointing: bool = False
     """Compute activations again instead of keeping them: less memory, a third more time."""

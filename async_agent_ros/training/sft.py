@@ -83,8 +83,6 @@ class Trainer:
             torch.set_num_threads(s.threads)
         self.device = s.device if s.device != 'auto' else (
             'cuda' if torch.cuda.is_available() else 'cpu')
-        if self.device == 'cpu':
-            memory.keep_freed()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._same_run()
         self.from_ = source(s.model)
@@ -106,6 +104,8 @@ class Trainer:
             s.dtype == 'auto' and multiplies_bfloat16(torch))
         name = s.dtype if s.dtype != 'auto' else (
             'bfloat16' if self.mixed and s.method == 'lora' else 'float32')
+        if self.mixed and self.device == 'cpu':
+            memory.keep_freed()
         checkpoint = self.folder / 'checkpoint'
         going_on = (checkpoint / 'state.json').is_file()
         whole = str(checkpoint / 'model') if going_on and s.method == 'full' else self.from_
@@ -130,8 +130,8 @@ class Trainer:
                     r=s.rank, lora_alpha=s.alpha, lora_dropout=s.dropout,
                     target_modules=list(s.modules), task_type='CAUSAL_LM',
                     layers_to_transform=layers[-s.top_layers:]))    # -0: all
-            for part in model.modules():
-                # autocast casts what goes in, if it must; peft would cast it up first
+            for part in model.modules() if self.mixed else ():
+                # autocast casts what goes in; peft would cast it up first
                 if hasattr(part, 'cast_input_dtype_enabled'):
                     part.cast_input_dtype_enabled = False
         self.model = model.to(self.device)
@@ -231,7 +231,7 @@ class Trainer:
     def train_step(self) -> Tuple[float, int]:
         """Do one step; return the mean loss over the targets, and the tokens read."""
         torch = self.torch
-        if self.device == 'cpu':
+        if self.mixed and self.device == 'cpu':
             memory.give_back()
         torch.manual_seed(self.settings.seed * 1_000_003 + self.step)
         self.model.train()
