@@ -99,7 +99,8 @@ $(DONE)/package: $(INTERFACES) $(INSTALLED) CMakeLists.txt setup.py pyproject.to
 	@touch $@
 
 # torch first and by itself, so that its size is announced.
-$(DONE)/test: requirements/test.txt $(PINS) $(DONE)/run
+$(DONE)/test: requirements/test.txt requirements/system.sh $(PINS) $(DONE)/run
+	@requirements/system.sh '$(PYTHON)' tests
 	@$(INSTALL) 'torch, for the tests of the engine transformers (200 MB, or GBs with CUDA)' \
 	  $(if $(TORCH_INDEX),--extra-index-url '$(TORCH_INDEX)') \
 	  "$$(grep '^torch==' requirements/test.txt)"

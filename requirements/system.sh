@@ -2,6 +2,8 @@
 # The few things that do not come from pip: a compiler and Python's headers for the interfaces' type
 # support, and PortAudio for microphone and speaker. Installs what is missing where it may (as root
 # or with a sudo that does not ask) and says the command where it may not.
+#   system.sh [PYTHON]          for running
+#   system.sh [PYTHON] tests    also PipeWire: tests of microphone and speaker have devices of their own
 set -u
 python=${1:-python3}
 
@@ -24,6 +26,13 @@ command -v cc >/dev/null || command -v gcc >/dev/null || needed+=(gcc libc6-dev)
 command -v c++ >/dev/null || command -v g++ >/dev/null || needed+=(g++)
 "$python" -c 'import ctypes.util, sys; sys.exit(not ctypes.util.find_library("portaudio"))' \
   || wanted+=(libportaudio2)
+if [ "${2:-}" = tests ]; then
+  for program in pipewire pw-cli wireplumber dbus-run-session; do
+    command -v $program >/dev/null || { wanted+=(pipewire pipewire-bin wireplumber dbus); break; }
+  done
+  ls /usr/lib/*/alsa-lib/libasound_module_pcm_pipewire.so >/dev/null 2>&1 \
+    || wanted+=(pipewire-alsa)
+fi
 
 [ ${#needed[@]} -eq 0 ] && [ ${#wanted[@]} -eq 0 ] && exit 0
 all=("${needed[@]}" "${wanted[@]}")
@@ -40,8 +49,8 @@ if [ "$become" != none ]; then
   echo "apt-get could not install ${all[*]} (its message is above)" >&2
 fi
 if [ ${#wanted[@]} -gt 0 ]; then
-  echo "note: no PortAudio, so no microphone and speaker; everything else works." \
-    "Get it with: apt install ${wanted[*]}" >&2
+  echo "note: without ${wanted[*]} there is no sound device (or none for the tests, which are then" \
+    "skipped); everything else works. Get it with: apt install ${wanted[*]}" >&2
 fi
 if [ ${#needed[@]} -gt 0 ]; then
   echo "missing: ${needed[*]}. Install them (as root: apt install ${needed[*]}), then make again" >&2
