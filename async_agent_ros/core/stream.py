@@ -7,9 +7,9 @@ grows, so its KV cache stays valid. Reads run at once; everything else waits, in
 `pending`, until the model has read the final words and edits the plan no more: its answer to them
 withdraws and corrects first, and begins with what is new only then.
 """
-from typing import Optional
+from typing import List, Optional, Set
 
-from async_agent_ros.core import answers, calls, effects, events, phrases, speculation
+from async_agent_ros.core import answers, calls, effects, events, operands, phrases, speculation
 from async_agent_ros.core.ledger import MAIN
 from async_agent_ros.core.state import Answer, Assumption, Call, KernelState, Stream
 from async_agent_ros.core.tools import canonical_json
@@ -75,6 +75,7 @@ def on_output(s: KernelState, answer: Answer, event) -> None:
 def on_call(s: KernelState, event) -> None:
     """Write a call, or put it in the place of the one that has its id."""
     given = event.call_id or event.name
+    old_id = s.stream.ids.get(given, '') if event.call_id else ''
     old = s.calls.get(s.stream.ids.get(given, ''))
     same = _same(s, event)
     call_id = ''
@@ -96,6 +97,8 @@ def on_call(s: KernelState, event) -> None:
         name=event.name, arguments=event.arguments))
     call_id = next(e.call_id for e in s.ledger[seq:] if e.kind == Kind.CALL)
     s.stream.ids[given] = s.stream.ids[call_id] = call_id
+    if old_id and old_id != call_id:
+        follow_edit(s, old_id, call_id, event.generation_id)
     call = s.calls.get(call_id)
     if (call is not None and call.spec.effect is Effect.READ_ONLY and not call.built_in
             and s.plan is not None):
@@ -112,18 +115,60 @@ def _same(s: KernelState, event) -> Optional[Call]:
 
 
 def on_removal(s: KernelState, event) -> None:
-    """Withdraw a call at the model's word; a result that is there already is not told."""
+    """Withdraw a call at the model's word."""
     call_id = s.stream.ids.get(event.call_id, event.call_id)
-    call = s.calls.get(call_id)
-    if call is not None:
-        calls.cancel(s, call, 'removed by the model', generation_id=event.generation_id)
-    elif call_id in s.ended_calls:
-        withdraw_result(s, call_id, 'removed by the model', event.generation_id)
-        return
+    if call_id in s.calls or call_id in s.ended_calls:
+        withdraw(s, call_id, 'removed by the model', event.generation_id)
     else:
         s.ignore('removal of an unknown call', event.call_id)
-        return
-    retract(s, call_id)
+
+
+def withdraw(s: KernelState, call_id: str, reason: str, generation_id: int) -> None:
+    """Take a call out of the plan, and what needs its result; results that are there count not."""
+    call = s.calls.get(call_id)
+    if call is None:
+        withdraw_result(s, call_id, reason, generation_id)
+    else:
+        calls.cancel(s, call, reason, generation_id=generation_id)
+        retract(s, call_id)
+    for other in needing(s, call_id):
+        if other not in _retracted(s):    # by one before it
+            withdraw(s, other, f'it needs the result of {call_id}', generation_id)
+
+
+def needing(s: KernelState, call_id: str) -> List[str]:
+    """
+    Return the calls of this utterance with an operand of a call.
+
+    Those that are committed to change the world are work like any other, and not among them.
+    """
+    mine = set(s.stream.ids.values()) - _retracted(s)
+    written = {e.call_id: e for e in s.ledger[s.stream.first_seq:]
+               if e.kind == Kind.CALL and e.call_id in mine}
+
+    def may_fall(other: str) -> bool:
+        call = s.calls.get(other)
+        if call is None:
+            return s.ended_calls[other] == Status.SUCCEEDED and (
+                other in (s.plan.calls if s.plan else ()))
+        return not call.executing or call.spec.effect is Effect.READ_ONLY
+    return [i for i, e in written.items() if may_fall(i) and any(
+        o.call_id == call_id for o in operands.find(e.data['arguments']))]
+
+
+def _retracted(s: KernelState) -> Set[str]:
+    return {e.call_id for e in s.ledger[s.stream.first_seq:] if e.kind == Kind.RETRACT}
+
+
+def follow_edit(s: KernelState, old_id: str, new_id: str, generation_id: int) -> None:
+    """Let what waits for a call wait for the one in its place; what ran with its result falls."""
+    for other in needing(s, old_id):
+        call = s.calls.get(other)
+        if call is None or call.resolved:
+            withdraw(s, other, f'it needs the result of {old_id}', generation_id)
+        else:
+            call.arguments = operands.replace(call.arguments, lambda o: str(operands.Operand(
+                new_id if o.call_id == old_id else o.call_id, o.path)))
 
 
 def withdraw_result(s: KernelState, call_id: str, reason: str, generation_id: int) -> None:

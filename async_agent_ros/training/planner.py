@@ -142,6 +142,7 @@ class Planner:
                             if self.ids[k] in self.state.ended_calls
                             and wanted.get(k) != a.arguments}
         number = self.next_number(renderer)
+        fallen: Set[str] = set()
         edited: List[str] = []
         added: List[str] = []
         written: Tuple[List[Tuple[Act, Sequence[Act]]], ...] = ([], [])
@@ -149,9 +150,15 @@ class Planner:
             before = self._standing.get(act.key)
             if before is None and self._twin(act, renderer):
                 continue
+            if any(isinstance(v, Ref) and v.key in fallen for v in act.arguments.values()) and (
+                    before is None or act.reads or not self._has_begun(self.ids[act.key])):
+                # it fell with the call whose result it needs (core/stream.py)
+                fallen.add(act.key)
+                before = None
             if before is not None and before.arguments == act.arguments:
                 continue
             if before is not None and self._has_begun(self.ids[act.key]):
+                fallen.add(act.key)
                 # an edit is for calls that have not run
                 lines.append(f'{renderer.format.remove_marker} {self.ids[act.key]}')
                 before = None
