@@ -67,7 +67,7 @@ def add_arguments(parser) -> None:
                         'transformers does')
     parser.add_argument('--engine', default='timed',
                         help='timed, or an engine of the dispatcher (default: %(default)s)')
-    parser.add_argument('--model', default='', help='model of a real engine')
+    parser.add_argument('--model', default='', help='model of a real engine, or a tuned model')
     parser.add_argument('--threads', type=int, default=2, help='of a real engine')
     parser.add_argument('--plot', type=Path, metavar='FILE', help='also draw the speed-ups (SVG)')
     parser.add_argument('--show', action='store_true', help='print every task as it is played')
@@ -149,10 +149,14 @@ class _RealModel:
     one_call = True
 
     def __init__(self, args):
+        from async_agent_ros import tuned_models
         from async_agent_ros.bench.situations import load_prompt
         from async_agent_ros.llm.factory import make_engine
-        _, self.prompt_format = load_prompt(None)
-        self._engine = make_engine(args.engine, model=args.model, threads=args.threads)
+        tuned = tuned_models.find(args.model)
+        _, self.prompt_format = load_prompt(tuned.prompt_file if tuned else None)
+        self._engine = make_engine(
+            args.engine, model=tuned.base if tuned else args.model, threads=args.threads,
+            adapters=tuned.adapters if tuned else None, call_ids=self.prompt_format.show_ids)
         self._engine.load()
 
     def source(self, write):
