@@ -2,6 +2,7 @@
 import json
 import pathlib
 import re
+import signal
 import sys
 import time
 from typing import Any, Dict, List, Sequence, Tuple
@@ -200,16 +201,21 @@ def _call(args, node, executor) -> int:
                  action_name=spec.action_name, arguments_json=json.dumps(arguments),
                  timeout_s=spec.timeout_s)
     calls.handle(CallCommand(command=CallCommand.EXECUTE, **order))
-    cancelled = False
-    while not ended:
-        try:
+    # Only noted: an exception in the middle of spin_once() leaves a callback group closed for good.
+    presses: List[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: presses.append(number))
+    try:
+        cancelled = False
+        while not ended:
             executor.spin_once(timeout_sec=0.1)
-        except KeyboardInterrupt:
-            if cancelled:
-                raise
-            cancelled = True
-            print('cancelling; Ctrl-C again to leave it alone', file=sys.stderr, flush=True)
-            calls.handle(CallCommand(command=CallCommand.CANCEL, **order))
+            if len(presses) > 1:
+                raise KeyboardInterrupt
+            if presses and not cancelled:
+                cancelled = True
+                print('cancelling; Ctrl-C again to leave it alone', file=sys.stderr, flush=True)
+                calls.handle(CallCommand(command=CallCommand.CANCEL, **order))
+    finally:
+        signal.signal(signal.SIGINT, before)
     event = ended[0]
     calls.close()
     if event.result_json != 'null':

@@ -59,7 +59,7 @@ def test_call_by_hand(server):
 
 
 def test_ctrl_c_cancels_the_call(server):
-    child = subprocess.Popen([*COMMAND, 'call', 'work', 'seconds=60'], text=True,
+    child = subprocess.Popen([*COMMAND, '--wait', '15', 'call', 'work', 'seconds=60'], text=True,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         assert 'working' in wait_for(child.stderr.readline, 20.0)
