@@ -13,7 +13,7 @@ import time
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from async_agent_ros import models
-from async_agent_ros.llm import grammar
+from async_agent_ros.llm import grammar, joint
 from async_agent_ros.llm.engine import (
     EngineError, EngineInfo, GenerationRequest, ModelMissingError)
 from async_agent_ros.llm.guess import Guess
@@ -40,6 +40,9 @@ class TransformersEngine:
         almost twice as fast, calls stay right. All layers would cost accuracy.
     :param threads: CPU threads of torch, for the whole process; 0 leaves them alone.
     :param prefill_chunk: tokens of one forward pass of a prefill.
+    :param instances_per_pass: instances whose next tokens are read in one pass; 1: one by one.
+    :param compile: compile the feed-forward parts (torch.compile); the first tokens take long, and
+        a CPU needs a C++ compiler.
     :param temperature: 0.0 always takes the likeliest token.
     :param adapter: folder of a LoRA adapter (peft) that was trained for the model; it is merged
         into the weights at load, so it costs nothing later.
@@ -49,8 +52,9 @@ class TransformersEngine:
 
     def __init__(self, model: str = 'qwen2.5-coder-0.5b', device: str = 'auto',
                  dtype: str = 'auto', quantise: str = '', threads: int = 2,
-                 context_tokens: int = 8192, prefill_chunk: int = 256, temperature: float = 0.0,
-                 seed: int = 0, constrain: bool = True, adapter: str = '',
+                 context_tokens: int = 8192, prefill_chunk: int = 256,
+                 instances_per_pass: int = 4, compile: bool = False,
+                 temperature: float = 0.0, seed: int = 0, constrain: bool = True, adapter: str = '',
                  call_marker: str = grammar.CALL_MARKER, call_ids: bool = False):
         if quantise not in QUANTISE:
             raise EngineError(
@@ -62,6 +66,7 @@ class TransformersEngine:
         self._threads = threads
         self._context_tokens = context_tokens
         self._prefill_chunk = prefill_chunk
+        self._compile = compile
         self._temperature = temperature
         self._seed = seed
         self._constrain = constrain
@@ -74,6 +79,7 @@ class TransformersEngine:
         self._caches: Dict[str, InstanceCache] = {}
         self._stop_pass: Callable[[], bool] = lambda: False
         self._turns = Turns()
+        self._joint = joint.JointPasses(self._turns, self._read_rows, max(1, instances_per_pass))
         self._lock = threading.Lock()    # of the caches' table
 
     def load(self) -> None:
@@ -96,12 +102,14 @@ class TransformersEngine:
         if self._threads > 0:
             torch.set_num_threads(self._threads)
         transformers.logging.set_verbosity_error()
+        joint.register(torch, transformers)
         folder = weights_folder(self._name)
         try:
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(
                 folder, local_files_only=True)
             self._model = transformers.AutoModelForCausalLM.from_pretrained(
-                folder, dtype=getattr(torch, self._dtype), local_files_only=True)
+                folder, dtype=getattr(torch, self._dtype), local_files_only=True,
+                attn_implementation=joint.ATTENTION)
             self._merge_adapter()
             self._model = self._model.to(self._device).eval()
         except (OSError, ValueError, RuntimeError, AssertionError) as error:
@@ -111,6 +119,8 @@ class TransformersEngine:
         if self._quantise == 'int8':
             self._to_int8()
         for layer in self._model.get_decoder().layers:
+            if self._compile:
+                layer.mlp.compile(dynamic=True)
             layer.register_forward_pre_hook(self._hook)
 
     def _merge_adapter(self):
@@ -148,7 +158,8 @@ class TransformersEngine:
         return EngineInfo(
             'transformers', self._name, self._device, self._context_tokens,
             {'dtype': self._dtype, 'quantise': self._quantise, 'threads': self._threads,
-             'prefill_chunk': self._prefill_chunk, 'constrain': self._constrain,
+             'prefill_chunk': self._prefill_chunk, 'compile': self._compile,
+             'constrain': self._constrain,
              'temperature': self._temperature, 'adapter': self._adapter})
 
     def stream(self, request: GenerationRequest, abort: threading.Event) -> Iterator[str]:
@@ -177,7 +188,10 @@ class TransformersEngine:
         logits = self._read(cache, ids[stats.cached_tokens:], abort, first)
         if logits is None:
             return
-        yield from self._decode(request, cache, logits, abort, first)
+        try:
+            yield from self._decode(request, cache, logits, abort, first)
+        finally:
+            self._joint.ended(cache)
 
     def _decode(self, request, cache, logits, abort, first):
         stats = request.stats
@@ -217,10 +231,13 @@ class TransformersEngine:
                 wrong = guess.forget()
                 if wrong:
                     cache.keep(len(cache.tokens) - wrong)
-                seen = self._read(cache, [token, *ahead], abort, first, all_logits=True)
-                if seen is None:
+                if not ahead:
+                    logits = self._joint.read(joint.Row(cache, token), first, abort)
+                else:
+                    seen = self._read(cache, [token, *ahead], abort, first, all_logits=True)
+                    logits = None if seen is None else guess.put(ahead, seen)
+                if logits is None:
                     return
-                logits = guess.put(ahead, seen)
         rest = self._tokenizer.decode(tokens, skip_special_tokens=False)[len(released):]
         if rest and not abort.is_set():
             yield rest.rstrip('\ufffd')
@@ -268,6 +285,15 @@ class TransformersEngine:
             raise EngineError(f'transformers failed on {self._device}: {error}') from error
         cache.tokens.extend(chunk)
         return out.logits[0]
+
+    def _read_rows(self, rows):
+        self._stop_pass = lambda: False    # a token is over sooner than it would be read again
+        try:
+            return joint.read(self._torch, self._model, self._device, rows)
+        except RuntimeError as error:
+            for row in rows:
+                row.cache.repair()
+            raise EngineError(f'transformers failed on {self._device}: {error}') from error
 
     def _new_cache(self):
         return importlib.import_module('transformers').DynamicCache(config=self._model.config)

@@ -7,7 +7,7 @@ they take turns, pass by pass.
 import contextlib
 import threading
 from collections import deque
-from typing import Deque, Iterator
+from typing import Callable, Deque, Iterator
 
 FIRST = 'main'
 """The instance that talks with the person."""
@@ -42,18 +42,23 @@ class Turns:
                 self._changed.notify_all()
 
     @contextlib.contextmanager
-    def turn(self, first: bool, abort: threading.Event) -> Iterator[bool]:
-        """Wait for a pass and hold it; gives False when `abort` was set before it came."""
+    def turn(self, first: bool, abort: threading.Event,
+             over: Callable[[], bool] = lambda: False) -> Iterator[bool]:
+        """
+        Wait for a pass and hold it; gives False when `abort` was set before it came.
+
+        Or when it is not needed any more: `over` is asked again after every pass of the others.
+        """
         ticket = object()
         queue = self._queues[first]
         with self._changed:
             queue.append(ticket)
             try:
                 while not self._may_go(first, ticket):
-                    if abort.is_set():
+                    if abort.is_set() or over():
                         break
                     self._changed.wait(_POLL_S)
-                mine = self._may_go(first, ticket) and not abort.is_set()
+                mine = self._may_go(first, ticket) and not (abort.is_set() or over())
                 self._busy = self._busy or mine
             finally:
                 queue.remove(ticket)

@@ -4,7 +4,6 @@ The language model and the calls: Generate goals become text and calls, CallComm
 Callbacks only hand over. A goal is accepted, its instance's thread generates and publishes the
 feedback, and the executor then sends the result.
 """
-import os
 import pathlib
 import threading
 from typing import Dict, Optional
@@ -21,7 +20,7 @@ from async_agent_ros.core.chatml import PromptFormat
 from async_agent_ros.core.ledger import MAIN
 from async_agent_ros.llm import factory
 from async_agent_ros.msg import CallCommand, CallEvent, Interrupt
-from async_agent_ros.nodes import node_base, qos
+from async_agent_ros.nodes import dispatcher_parameters, node_base, qos
 from async_agent_ros.nodes.generation import EngineSlot, Generation, InstanceWorker
 from async_agent_ros.nodes.ledger_mirror import LedgerMirror
 from async_agent_ros.tools.executor import CallExecutor
@@ -32,15 +31,13 @@ Results are kept so long for a manager that asks again: every goal that is kept 
 server slower.
 """
 
-OWN_PROMPT = 'the one of the package'
-
 
 class DispatcherNode(node_base.CleanEnd, LifecycleNode):
     """Owns the model and the action clients; never writes the ledger."""
 
     def __init__(self, **options):
         super().__init__('dispatcher', **options)
-        self._declare_parameters()
+        dispatcher_parameters.declare(self)
         self._epoch = 0
         self._active = False
         self._slot = EngineSlot()
@@ -70,35 +67,6 @@ class DispatcherNode(node_base.CleanEnd, LifecycleNode):
         self._running: Dict[bytes, Generation] = {}
         node_base.name_late_parameters(self, ('max_tokens',))
         self._diagnostics = node_base.Diagnostics(self, self._status)
-
-    def _declare_parameters(self) -> None:
-        declare = self._declare
-        declare('autostart', True, 'configure and activate at start')
-        declare('engine', 'auto', 'language-model engine', choices=factory.NAMES)
-        declare('model', '', "model: a packaged one's name, a path (also of a folder of `train "
-                'learn`, which brings its adapter and its prompt), or the name that the server of '
-                'an openai engine knows; empty: the best that is installed')
-        declare('adapter', '', 'adapter that was trained for the model: a GGUF file (llama_cpp) or '
-                'a folder (transformers); empty: that of a tuned model, else none')
-        declare('device', '', "where the model runs: 'cpu', 'cuda', ...; empty: the engine decides")
-        declare('max_tokens', 256, 'longest answer, tokens', minimum=1, maximum=32768)
-        declare('temperature', 0.0, '0.0 always takes the likeliest token',
-                minimum=0.0, maximum=2.0)
-        declare('threads', 2, 'CPU threads of the engine', minimum=1, maximum=256)
-        declare('context_tokens', 8192, 'longest prompt and answer together, tokens',
-                minimum=256, maximum=1048576)
-        declare('prompt_file', '', f'YAML file of the prompt format; empty: that of a tuned '
-                f'model, else {OWN_PROMPT}')
-        declare('base_url', '', 'openai engine: address of the server')
-        declare('api_key_env', '', 'openai engine: environment variable that holds the key')
-        declare('script', '', 'scripted engine: YAML file of rules; empty: the demo of the package')
-        declare('prefix_folder', '', 'llama_cpp engine: folder that keeps the prefilled head of '
-                'the prompt between runs; empty keeps none')
-        declare('ledger_timeout_s', 2.0, 'longest wait for the entries that a generation needs, '
-                'seconds', minimum=0.05, maximum=60.0)
-
-    def _declare(self, name, default, description, **limits):
-        node_base.declare(self, name, default, description, **limits)
 
     def _value(self, name):
         return self.get_parameter(name).value
@@ -134,16 +102,11 @@ class DispatcherNode(node_base.CleanEnd, LifecycleNode):
     def _make_engine(self):
         value = self._value
         script = value('script') or str(config_file('scripted_demo.yaml'))
-        key = value('api_key_env')
         tuned = self._tuned
         return factory.make_engine(
             value('engine'), model=tuned.base if tuned else value('model'),
-            adapter=value('adapter'), adapters=tuned.adapters if tuned else None,
-            device=value('device'), temperature=value('temperature'),
-            threads=value('threads'), context_tokens=value('context_tokens'),
-            call_marker=self._format.call_marker, call_ids=self._format.show_ids,
-            base_url=value('base_url'), api_key_env=key, api_key=os.environ.get(key, ''),
-            prefix_folder=value('prefix_folder'), script=script)
+            adapters=tuned.adapters if tuned else None, call_marker=self._format.call_marker,
+            call_ids=self._format.show_ids, script=script, **dispatcher_parameters.of_engines(self))
 
     def on_activate(self, state) -> TransitionCallbackReturn:
         """Begin to generate."""

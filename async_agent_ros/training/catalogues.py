@@ -77,7 +77,8 @@ def invented(rng, language: Language, count: int, odd_names: float = 0.3,
         pair = rng.choice(_pairs(language))
         chosen = [*pair, *(c for c in chosen if c not in pair)][:max(2, count)]
         rng.shuffle(chosen)
-    known = {name: tuple(rng.sample(words, min(len(words), rng.randint(3, 8))))
+    known = {name: tuple(_qualified(rng, language, name, word) for word in
+                         rng.sample(words, min(len(words), rng.randint(3, 8))))
              for name, words in language.lists.items()}
     made: List[SimTool] = []
     for one in chosen:
@@ -87,6 +88,13 @@ def invented(rng, language: Language, count: int, odd_names: float = 0.3,
             name = f'{name}_{rng.choice(language.syllables)}'
         made.append(_instance(rng, language, one, name, odd, known))
     return made
+
+
+def _qualified(rng, language, listed: str, word: str) -> str:
+    qualifiers = (language.phrases.get('qualified') or {}).get(listed)
+    if not qualifiers or rng.random() >= 0.3 or word[-1].isdigit():
+        return word
+    return f'{rng.choice(qualifiers)} {word}'
 
 
 def _pairs(language):

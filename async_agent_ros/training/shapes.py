@@ -318,15 +318,15 @@ def again(s):
 
 
 SHAPES: Dict[str, Tuple[Shape, float]] = {
-    'command': (command, 11), 'question': (question, 13), 'parallel': (parallel, 9),
-    'dependent': (dependent, 6), 'corrected': (corrected, 8), 'removed': (removed, 4),
+    'command': (command, 13), 'question': (question, 15), 'parallel': (parallel, 15),
+    'dependent': (dependent, 8), 'corrected': (corrected, 8), 'removed': (removed, 4),
     'replaced': (replaced, 2), 'twice': (twice, 3),
     'multitask': (multitask, 6), 'progress': (progress, 5), 'idle_progress': (idle_progress, 1),
     'interruption': (interruption, 4), 'backchannel': (backchannel, 1),
     'out_of_order': (out_of_order, 4), 'cancel': (cancel, 4), 'cancel_one': (cancel_one, 2),
-    'instead': (instead, 4), 'stop': (stop, 1), 'timer': (timer, 5), 'every': (every, 1),
+    'instead': (instead, 4), 'stop': (stop, 1), 'timer': (timer, 7), 'every': (every, 1),
     'clock': (clock, 1), 'both': (both, 1), 'fork': (fork, 2), 'spawn': (spawn, 2),
-    'failure': (failure, 4), 'unmeetable': (unmeetable, 8), 'unknown_value': (unknown_value, 10),
+    'failure': (failure, 4), 'unmeetable': (unmeetable, 7), 'unknown_value': (unknown_value, 10),
     'small_talk': (small_talk, 7), 'about': (about, 1), 'confirmed': (confirmed, 4),
     'again': (again, 1)}
 """Shape and weight by name."""

@@ -172,7 +172,8 @@ def test_common_prefix_and_partial_stops():
     assert _without_partial('caf\ufffd', ()) == 'caf'
 
 
-def test_the_person_is_answered_before_a_helper_goes_on(engine):
+def test_the_person_is_answered_before_a_helper_goes_on(engine, monkeypatch):
+    monkeypatch.setattr(engine._joint, '_most', 1)
     prompt, helper = chatml('Count to five.'), chatml('Count from one to twenty, in words.')
     alone, _ = run(engine, prompt, 'fresh', max_tokens=12)
     helped, _ = run(engine, helper, 'fresh2', max_tokens=40)
@@ -181,3 +182,59 @@ def test_the_person_is_answered_before_a_helper_goes_on(engine):
     first, last = order.index('person'), len(order) - 1 - order[::-1].index('person')
     assert 'helper' not in order[first:last], 'the person is answered without a pause'
     assert order[-1] == 'helper'
+
+
+def test_a_helper_goes_on_in_the_passes_of_the_person(engine):
+    prompt, helper = chatml('Count to five.'), chatml('Count from one to twenty, in words.')
+    alone, _ = run(engine, prompt, 'fresh3', max_tokens=12)
+    helped, _ = run(engine, helper, 'fresh4', max_tokens=40)
+    before = dict(engine._joint.counts)
+    answer, report, order = while_a_helper_works(engine, prompt, helper)
+    assert answer == alone and report == helped, 'company changes no text'
+    first, last = order.index('person'), len(order) - 1 - order[::-1].index('person')
+    assert 'helper' in order[first:last]
+    assert engine._joint.counts[2] - before.get(2, 0) >= 5, 'most tokens came in joint passes'
+
+
+def test_one_of_a_joint_pass_is_aborted_and_its_cache_is_sound(engine):
+    prompt, helper = chatml('Tell me a story.'), chatml('Count from one to twenty, in words.')
+    alone, _ = run(engine, prompt, 'alone', max_tokens=24)
+    whole, _ = run(engine, helper, 'alone', max_tokens=24)
+    abort, texts = threading.Event(), []
+
+    def help_out():
+        request = GenerationRequest('i9', helper, max_tokens=24)
+        for count, _ in enumerate(engine.stream(request, abort)):
+            if count == 4:
+                abort.set()
+        texts.append(request.stats.finish_reason)
+
+    thread = threading.Thread(target=help_out, daemon=True)
+    thread.start()
+    answer, _ = run(engine, prompt, 'main', max_tokens=24)
+    thread.join(60.0)
+    assert texts == ['abort'] and answer == alone
+    again, stats = run(engine, helper, 'i9', max_tokens=24)
+    assert again == whole and stats.cached_tokens == stats.prompt_tokens - 1
+
+
+def test_a_joint_pass_that_fails_is_told_to_all_and_leaves_sound_caches(engine, monkeypatch):
+    prompt = chatml('Tell me a story.')
+    whole, _ = run(engine, prompt, 'alone2', max_tokens=8)
+    real, layer = engine._torch.nn.functional.scaled_dot_product_attention, []
+
+    def broken(*args, **kwargs):
+        layer.append(1)
+        if len(layer) == 3:
+            raise RuntimeError('the device is on fire')
+        return real(*args, **kwargs)
+
+    request = GenerationRequest('burnt', prompt, max_tokens=8)
+    stream = engine.stream(request, threading.Event())
+    next(stream)
+    monkeypatch.setattr(engine._torch.nn.functional, 'scaled_dot_product_attention', broken)
+    with pytest.raises(EngineError, match='on fire'):
+        list(stream)
+    monkeypatch.undo()
+    again, _ = run(engine, prompt, 'burnt', max_tokens=8)
+    assert again == whole
