@@ -1,0 +1,148 @@
+"""
+The local engines on the same weights: reading, first token, writing, and several at once.
+
+All of them are loaded, and every round asks each in turn, so that a machine that is busy for a
+while is so for all. The first token is that of a question behind a head that is cached, as in
+conversation. Ratios are those of the medians, against the first engine.
+"""
+import threading
+import time
+from typing import Any, Dict, List
+
+from async_agent_ros.bench.common import rows
+from async_agent_ros.llm.engine import GenerationRequest
+from async_agent_ros.llm.factory import make_engine
+
+BENCH = 'engines'
+ENGINES: Dict[str, Dict[str, Any]] = {
+    'llama_cpp': {'name': 'llama_cpp'},
+    'transformers': {'name': 'transformers'},
+    'int8': {'name': 'transformers', 'quantise': 'int8'},
+    'compile': {'name': 'transformers', 'compile': True},
+}
+INSTANCES = ('main', 'i1', 'i2', 'i3')
+FACTS = 'The red box stands on the table in room {} and the blue cup beside it. '
+QUESTIONS = ('Count from one to one hundred in words.', 'Write a long story about a robot.',
+             'Explain in detail how an engine works.', 'List fifty animals with their colours.')
+MEASURED = {'prefill_tokens_per_s': 'tokens/s', 'first_token_ms': 'ms',
+            'decode_tokens_per_s': 'tokens/s', 'decode_2_tokens_per_s': 'tokens/s',
+            'decode_4_tokens_per_s': 'tokens/s'}
+
+
+class EnginesError(Exception):
+    """An option cannot be used. The message names it and the remedy."""
+
+
+def add_arguments(parser) -> None:
+    """Declare the options of `async-agent bench engines`."""
+    parser.add_argument('--engines', default='llama_cpp,transformers,int8', metavar='NAMES',
+                        help=f'some of {", ".join(ENGINES)}, with commas between '
+                        '(default: %(default)s)')
+    parser.add_argument('--model', default='qwen2.5-coder-0.5b', metavar='NAME',
+                        help='the model of all of them (default: %(default)s)')
+    parser.add_argument('--device', default='', help="of transformers; '': as it decides")
+    parser.add_argument('--threads', type=int, default=2, metavar='COUNT')
+    parser.add_argument('--tokens', type=int, default=32, metavar='COUNT',
+                        help='tokens that are written (default: %(default)s)')
+    parser.add_argument('--n', type=int, default=5, metavar='COUNT',
+                        help='rounds (default: %(default)s)')
+
+
+def run(args) -> List[rows.Row]:
+    """Measure; return rows."""
+    names = [name.strip() for name in args.engines.split(',') if name.strip()]
+    unknown = sorted(set(names) - set(ENGINES))
+    if unknown or not names:
+        raise EnginesError(f'--engines {args.engines!r}: it must be some of {", ".join(ENGINES)}')
+    engines = {}
+    samples: Dict[str, Dict[str, List[float]]] = {
+        name: {metric: [] for metric in MEASURED} for name in names}
+    try:
+        for name in names:
+            device = args.device if ENGINES[name]['name'] == 'transformers' else ''
+            engines[name] = make_engine(**ENGINES[name], model=args.model, device=device,
+                                        threads=args.threads, context_tokens=8192,
+                                        constrain=False)
+            engines[name].load()
+            _round(engines[name], args.tokens)    # what is compiled and allocated at first
+        for _ in range(args.n):
+            for name, engine in engines.items():
+                for metric, value in _round(engine, args.tokens).items():
+                    samples[name][metric].append(value)
+    finally:
+        for engine in engines.values():
+            engine.close()
+    return _rows(args.model, samples)
+
+
+def _rows(model: str, samples: Dict[str, Dict[str, List[float]]]) -> List[rows.Row]:
+    found = [rows.distribution(BENCH, metric, model, name, unit, samples[name][metric])
+             for metric, unit in MEASURED.items() for name in samples]
+    first, *others = samples
+    for metric in MEASURED:
+        base = rows.percentile(samples[first][metric], 50)
+        ratio = metric.rsplit('_tokens' if 'tokens' in metric else '_ms', 1)[0] + '_ratio'
+        found += [rows.single(BENCH, ratio, model, f'{name} over {first}', 'ratio',
+                              len(samples[name][metric]),
+                              rows.percentile(samples[name][metric], 50) / base)
+                  for name in others]
+    return found
+
+
+def _round(engine, tokens: int) -> Dict[str, float]:
+    """Return one value of every metric."""
+    head = '<|im_start|>system\n' + ''.join(FACTS.format(i) for i in range(24)) + '<|im_end|>\n'
+    for instance in INSTANCES:
+        engine.forget(instance)
+    reading = _Writer(engine, INSTANCES[0], head + _asked('What is in room three?'), 1)
+    reading.run()
+    found = {'prefill_tokens_per_s': reading.request.stats.prompt_tokens / reading.first_s}
+    turn = _Writer(engine, INSTANCES[0], head + _asked(QUESTIONS[0]), tokens)
+    turn.run()
+    found['first_token_ms'] = turn.first_s * 1e3
+    found['decode_tokens_per_s'] = turn.tokens_per_s
+    for instance in INSTANCES[1:]:
+        _Writer(engine, instance, head, 1).run()
+    for count in (2, 4):
+        writers = [_Writer(engine, instance, head + _asked(question), tokens)
+                   for instance, question in zip(INSTANCES[:count], QUESTIONS)]
+        # the questions are read before: they are not what is measured
+        for writer in writers:
+            _Writer(engine, writer.request.instance, writer.request.prompt, 1).run()
+        began_s = time.perf_counter()
+        threads = [threading.Thread(target=w.run, daemon=True) for w in writers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        found[f'decode_{count}_tokens_per_s'] = sum(
+            w.request.stats.output_tokens for w in writers) / (time.perf_counter() - began_s)
+    return found
+
+
+def _asked(question: str) -> str:
+    return f'<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n'
+
+
+class _Writer:
+    """One generation, with the times of its pieces."""
+
+    def __init__(self, engine, instance: str, prompt: str, tokens: int):
+        self.engine = engine
+        self.request = GenerationRequest(instance, prompt, tokens)
+        self.first_s = self.last_s = 0.0
+
+    def run(self) -> None:
+        """Write to the end."""
+        began_s = time.perf_counter()
+        for _ in self.engine.stream(self.request, threading.Event()):
+            self.last_s = time.perf_counter() - began_s
+            self.first_s = self.first_s or self.last_s
+        self.first_s = self.first_s or time.perf_counter() - began_s
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Return the speed behind the first token; 0.0 where there was no second one."""
+        count = self.request.stats.output_tokens - 1
+        return count / (self.last_s - self.first_s) if count > 0 < self.last_s - self.first_s \
+            else 0.0
