@@ -5,13 +5,13 @@ Each situation is a ledger up to the point where the model must answer, and what
 is: which calls, and what its words must or must not say. The prompt is rendered by the agent's own
 renderer, over the simulated robot's own tools, so that a change of either shows here.
 """
-import pathlib
 import re
 import statistics
 import threading
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Sequence
 
+from async_agent_ros.bench.common.language import load_model
 from async_agent_ros.bench.common.rows import distribution, single
 from async_agent_ros.bench.common.scene import S, Scene, Situation
 from async_agent_ros.bench.common.situation_set import situations
@@ -87,15 +87,6 @@ def sim_tools() -> List[ToolSpec]:
     return [t.spec for t in build_tools(Simulation(world, Clock()))] + list(BUILT_IN.values())
 
 
-def load_prompt(path: Optional[str] = None) -> Tuple[str, PromptFormat]:
-    """Return persona and format of a prompt file; None or a bare name: one of the package's."""
-    import yaml
-    file = pathlib.Path(path or 'prompt.yaml')
-    file = file if file.is_file() else config_file(file.name)
-    value = yaml.safe_load(file.read_text()) or {}
-    return value.get('persona', ''), PromptFormat.from_mapping(value.get('format'))
-
-
 def run_one(engine, situation: Situation, persona: str, prompt_format: PromptFormat,
             specs: Sequence[ToolSpec], constrained: bool = True) -> Verdict:
     """Put one situation to the engine."""
@@ -118,8 +109,8 @@ def add_arguments(parser) -> None:
     """Declare the options of `async-agent bench situations`."""
     parser.add_argument('--engine', default='llama_cpp', choices=('llama_cpp', 'transformers'))
     parser.add_argument('--model', action='append',
-                        help='packaged model or path; may be given several times')
-    parser.add_argument('--prompt', help="prompt file; default: the package's own")
+                        help='packaged model, tuned model or path; may be given several times')
+    parser.add_argument('--prompt', help="prompt file; default: the tuned model's, else the package's own")
     parser.add_argument('--only', default='', help='groups or names to run, comma-separated')
     parser.add_argument('--unconstrained', action='store_true', help='without the grammar')
     parser.add_argument('--show', action='store_true', help='print every answer')
@@ -128,14 +119,13 @@ def add_arguments(parser) -> None:
 
 def run(args) -> List[Dict[str, Any]]:
     """Run the set on each model, print a table, return rows."""
-    persona, prompt_format = load_prompt(args.prompt)
     specs = sim_tools()
     only = set(filter(None, args.only.split(',')))
     chosen = [s for s in situations() if not only or {s.group, s.name} & only]
     rows: List[Dict[str, Any]] = []
     for model in args.model or ['qwen2.5-coder-1.5b']:
-        engine = _engine(args, model)
-        engine.load()
+        engine, persona, prompt_format = load_model(args.engine, model, args.threads,
+                                                    args.prompt)
         try:
             head = Renderer(prompt_format)
             head.feed(Scene(specs, persona).user('Hello!').entries)
@@ -151,14 +141,6 @@ def run(args) -> List[Dict[str, Any]]:
         mode = 'free' if args.unconstrained else 'constrained'
         rows += _report(model, mode, verdicts)
     return rows
-
-
-def _engine(args, model):
-    if args.engine == 'transformers':
-        from async_agent_ros.llm.transformers_engine import TransformersEngine
-        return TransformersEngine(model, threads=args.threads)
-    from async_agent_ros.llm.llama_cpp import LlamaCppEngine
-    return LlamaCppEngine(model, threads=args.threads)
 
 
 def _line(v):

@@ -128,7 +128,7 @@ class _TimedModel:
     one_call = False
 
     def __init__(self, args):
-        from async_agent_ros.bench.situations import load_prompt
+        from async_agent_ros.bench.common.language import load_prompt
         _, self.prompt_format = load_prompt('prompt_tuned.yaml')
         self._args = args
 
@@ -149,15 +149,8 @@ class _RealModel:
     one_call = True
 
     def __init__(self, args):
-        from async_agent_ros import tuned_models
-        from async_agent_ros.bench.situations import load_prompt
-        from async_agent_ros.llm.factory import make_engine
-        tuned = tuned_models.find(args.model)
-        _, self.prompt_format = load_prompt(tuned.prompt_file if tuned else None)
-        self._engine = make_engine(
-            args.engine, model=tuned.base if tuned else args.model, threads=args.threads,
-            adapters=tuned.adapters if tuned else None, call_ids=self.prompt_format.show_ids)
-        self._engine.load()
+        from async_agent_ros.bench.common.language import load_model
+        self._engine, _, self.prompt_format = load_model(args.engine, args.model, args.threads)
 
     def source(self, write):
         """Return a source for one conversation; what the planner would write does not matter."""

@@ -2,7 +2,8 @@
 import json
 
 from async_agent_ros.bench.common.scene import S, Scene
-from async_agent_ros.bench.situations import judge, load_prompt, sim_tools, situations
+from async_agent_ros.bench.common.language import load_prompt
+from async_agent_ros.bench.situations import judge, sim_tools, situations
 from async_agent_ros.core.chatml import Renderer
 import pytest
 
