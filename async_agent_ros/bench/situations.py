@@ -110,7 +110,8 @@ def add_arguments(parser) -> None:
     parser.add_argument('--engine', default='llama_cpp', choices=('llama_cpp', 'transformers'))
     parser.add_argument('--model', action='append',
                         help='packaged model, tuned model or path; may be given several times')
-    parser.add_argument('--prompt', help="prompt file; default: the tuned model's, else the package's own")
+    parser.add_argument('--prompt', help="prompt file; default: a tuned model's, else the "
+                        "package's own")
     parser.add_argument('--only', default='', help='groups or names to run, comma-separated')
     parser.add_argument('--unconstrained', action='store_true', help='without the grammar')
     parser.add_argument('--show', action='store_true', help='print every answer')
