@@ -103,7 +103,7 @@ def _round(engine, tokens: int) -> Dict[str, float]:
     found['first_token_ms'] = turn.first_s * 1e3
     found['decode_tokens_per_s'] = turn.tokens_per_s
     for instance in INSTANCES[1:]:
-        _Writer(engine, instance, head, 1).run()
+        engine.fork(INSTANCES[0], instance)
     for count in (2, 4):
         writers = [_Writer(engine, instance, head + _asked(question), tokens)
                    for instance, question in zip(INSTANCES[:count], QUESTIONS)]
