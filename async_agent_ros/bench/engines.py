@@ -92,7 +92,8 @@ def _rows(model: str, samples: Dict[str, Dict[str, List[float]]]) -> List[rows.R
 def _round(engine, tokens: int) -> Dict[str, float]:
     """Return one value of every metric."""
     # a first word of its own: nothing of the round before is of use
-    head = f'<|im_start|>system\n{time.monotonic_ns()} ' + ''.join(FACTS.format(i) for i in range(24)) + '<|im_end|>\n'
+    head = (f'<|im_start|>system\n{time.monotonic_ns()} '
+            + ''.join(FACTS.format(i) for i in range(24)) + '<|im_end|>\n')
     for instance in INSTANCES:
         engine.forget(instance)
     reading = _Writer(engine, INSTANCES[0], head + _asked('What is in room three?'), 1)
