@@ -19,7 +19,7 @@ GATHER_S = 0.003
 """For so long a pass waits for those that were in the one before: they choose their token yet."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Row:
     """A token that an instance has chosen, and what the model says behind it."""
 
