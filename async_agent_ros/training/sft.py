@@ -40,7 +40,7 @@ def module(name: str) -> Any:
 
 def source(model: str) -> str:
     """Return what from_pretrained() takes for a packaged model, a path or a name on the hub."""
-    from async_agent_ros.llm.transformers_engine import weights_folder
+    from async_agent_ros.llm.weights import weights_folder
     try:
         return str(weights_folder(model))
     except (ModelMissingError, models.ModelError) as error:
