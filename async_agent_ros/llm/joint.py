@@ -8,7 +8,7 @@ is taken row by row, so that no cache is padded or copied. The texts are those o
 from dataclasses import dataclass
 import threading
 import time
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, List, Sequence, Set, Tuple
 
 from async_agent_ros.llm.kv_cache import InstanceCache
 from async_agent_ros.llm.turns import Turns
@@ -37,8 +37,6 @@ class Row:
 
 class Rows:
     """The caches of several instances, as the layers of a model ask for one."""
-
-    is_compileable = False
 
     def __init__(self, caches: Sequence[InstanceCache]):
         self._caches = caches
@@ -95,10 +93,8 @@ class JointPasses:
         self._read_rows = read_rows
         self._most = most
         self._waiting: List[Row] = []
-        self._last: Dict[int, InstanceCache] = {}
+        self._last: Set[InstanceCache] = set()
         self._changed = threading.Condition()
-        self.counts: Dict[int, int] = {}
-        """How many passes had so many rows."""
 
     def read(self, row: Row, first: bool, abort: threading.Event) -> Any:
         """Return the logits behind a token; None when aborted. Raises what the pass raised."""
@@ -121,28 +117,27 @@ class JointPasses:
     def ended(self, cache: InstanceCache) -> None:
         """Do not wait for an instance any more: it has written its last token."""
         with self._changed:
-            self._last.pop(id(cache), None)
+            self._last.discard(cache)
             self._changed.notify_all()
 
     def _go(self, own: Row) -> None:
         deadline = time.monotonic() + GATHER_S
         with self._changed:
-            while len(self._waiting) < self._most and not set(self._last) <= {
-                    id(r.cache) for r in self._waiting}:
+            while len(self._waiting) < self._most and not self._last <= {
+                    r.cache for r in self._waiting}:
                 left_s = deadline - time.monotonic()
                 if left_s <= 0.0 or not self._changed.wait(left_s):
                     break
             others = [r for r in self._waiting if r is not own]
             rows = [own, *others[:self._most - 1]]
             self._waiting = [r for r in self._waiting if r not in rows]
-            self._last = {id(r.cache): r.cache for r in rows}
-        self.counts[len(rows)] = self.counts.get(len(rows), 0) + 1
+            self._last = {r.cache for r in rows}
         try:
             logits = self._read_rows(rows)
             for row, of_row in zip(rows, logits):
                 row.cache.tokens.append(row.token)
                 row.logits = of_row
-        except Exception as error:
+        except Exception as error:    # whatever it is, all that wait for it have to hear of it
             for row in rows:
                 row.error = error
         with self._changed:

@@ -1,8 +1,8 @@
 """
 Whose turn it is at a model that several agent instances share.
 
-The conversation with the person goes first: while it generates, helpers pause. Among themselves
-they take turns, pass by pass.
+The conversation with the person goes first: while it generates, helpers get no pass of their own
+(they may go along in its passes, joint.py). Among themselves they take turns, pass by pass.
 """
 import contextlib
 import threading

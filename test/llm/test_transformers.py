@@ -184,16 +184,18 @@ def test_the_person_is_answered_before_a_helper_goes_on(engine, monkeypatch):
     assert order[-1] == 'helper'
 
 
-def test_a_helper_goes_on_in_the_passes_of_the_person(engine):
+def test_a_helper_goes_on_in_the_passes_of_the_person(engine, monkeypatch):
     prompt, helper = chatml('Tell me a story.'), chatml('Tell me a long story.')
     alone, _ = run(engine, prompt, 'fresh3', max_tokens=12)
     helped, _ = run(engine, helper, 'fresh4', max_tokens=40)
-    before = dict(engine._joint.counts)
+    sizes, real = [], engine._joint._read_rows
+    monkeypatch.setattr(engine._joint, '_read_rows',
+                        lambda rows: (sizes.append(len(rows)), real(rows))[1])
     answer, report, order = while_a_helper_works(engine, prompt, helper)
     assert answer == alone and report == helped, 'company changes no text'
     first, last = order.index('person'), len(order) - 1 - order[::-1].index('person')
     assert 'helper' in order[first:last]
-    assert engine._joint.counts[2] - before.get(2, 0) >= 3, 'tokens came in joint passes'
+    assert sizes.count(2) >= 3, 'tokens came in joint passes'
 
 
 def test_one_of_a_joint_pass_is_aborted_and_its_cache_is_sound(engine):
