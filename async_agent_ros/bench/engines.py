@@ -24,9 +24,12 @@ INSTANCES = ('main', 'i1', 'i2', 'i3')
 FACTS = 'The red box stands on the table in room {} and the blue cup beside it. '
 QUESTIONS = ('Count from one to one hundred in words.', 'Write a long story about a robot.',
              'Explain in detail how an engine works.', 'List fifty animals with their colours.')
-MEASURED = {'prefill_tokens_per_s': 'tokens/s', 'first_token_ms': 'ms',
-            'decode_tokens_per_s': 'tokens/s', 'decode_2_tokens_per_s': 'tokens/s',
-            'decode_4_tokens_per_s': 'tokens/s'}
+MEASURED = {'prefill_tokens_per_s': ('tokens/s', 'prefill_ratio'),
+            'first_token_ms': ('ms', 'first_token_ratio'),
+            'decode_tokens_per_s': ('tokens/s', 'decode_ratio'),
+            'decode_2_tokens_per_s': ('tokens/s', 'decode_2_ratio'),
+            'decode_4_tokens_per_s': ('tokens/s', 'decode_4_ratio')}
+"""Metric: its unit, and what its ratio is called."""
 
 
 class EnginesError(Exception):
@@ -77,11 +80,10 @@ def run(args) -> List[rows.Row]:
 
 def _rows(model: str, samples: Dict[str, Dict[str, List[float]]]) -> List[rows.Row]:
     found = [rows.distribution(BENCH, metric, model, name, unit, samples[name][metric])
-             for metric, unit in MEASURED.items() for name in samples]
+             for metric, (unit, _) in MEASURED.items() for name in samples]
     first, *others = samples
-    for metric in MEASURED:
+    for metric, (_, ratio) in MEASURED.items():
         base = rows.percentile(samples[first][metric], 50)
-        ratio = metric.rsplit('_tokens' if 'tokens' in metric else '_ms', 1)[0] + '_ratio'
         found += [rows.single(BENCH, ratio, model, f'{name} over {first}', 'ratio',
                               len(samples[name][metric]),
                               rows.percentile(samples[name][metric], 50) / base)
@@ -146,5 +148,5 @@ class _Writer:
     def tokens_per_s(self) -> float:
         """Return the speed behind the first token; 0.0 where there was no second one."""
         count = self.request.stats.output_tokens - 1
-        return count / (self.last_s - self.first_s) if count > 0 < self.last_s - self.first_s \
-            else 0.0
+        writing_s = self.last_s - self.first_s
+        return count / writing_s if count > 0 and writing_s > 0.0 else 0.0

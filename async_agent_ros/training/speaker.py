@@ -388,6 +388,7 @@ class Speaker:
             for name, values in tool.allowed.items():
                 whole = self.language.lists.get(values.listed) or self.language.lists.get(
                     _LIKELY.get(name, ''), ())
+                # "the kitchen" may mean the old kitchen, where there is one
                 others = [v for v in whole if not any(v in str(c) for c in values.choices)]
                 asks = [a for a in (*tool.concept.ask, *tool.concept.say) if name in slots(a)]
                 if values.kind == 'enum' and others and asks:

@@ -48,6 +48,21 @@ def test_every_template_can_be_filled_and_every_call_passes_its_schema(split):
             assert '{' not in tables.fill(told, {**values, **result})
 
 
+def test_a_robot_may_know_its_places_by_longer_names_and_results_hold_no_others():
+    places = set(tables.language('train').lists['places'])
+    longer = 0
+    for seed in range(40):
+        for tool in invented(random.Random(seed), tables.language('train'), 6):
+            known = tool.known['places']
+            longer += not set(known) <= places
+            assert all(p in places or p.split(' ', 1)[1] in places for p in known)
+            for values in tool.allowed.values():
+                assert values.listed != 'places' or set(values.choices) == set(known)
+    assert longer
+    for tool in invented(random.Random(1), tables.language('test'), 6):
+        assert set(tool.known['places']) <= set(tables.language('test').lists['places'])
+
+
 def test_own_tools_learn_from_their_examples_alone():
     spec = ToolSpec('water', 'Water a plant.', {
         'type': 'object', 'properties': {
