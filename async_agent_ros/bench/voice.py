@@ -5,6 +5,7 @@ The real nodes and models over DDS; a script takes the place of the language mod
 person speaks into a microphone that also picks up the robot. Times are taken at the ends: of the
 person's sound as it was generated, and of the robot's as it left the sink.
 """
+from collections import Counter
 from pathlib import Path
 import random
 from tempfile import TemporaryDirectory
@@ -115,6 +116,8 @@ class Found:
         self.times: Dict[Tuple[str, str], List[float]] = {}
         self.events: Dict[str, List[bool]] = {}
         self.errors = self.words = self.missed = 0
+        self.interruptions: Counter = Counter()
+        """Stories by what became of the interruption of them."""
 
     def time(self, metric: str, part: str, ms: float) -> None:
         """Take a sample, milliseconds."""
@@ -136,6 +139,9 @@ class Found:
                                     100.0 * self.errors / self.words))
             made.append(rows.single(BENCH, 'missed_utterances', 'questions', mode, 'count',
                                     len(self.events.get('early_cut_percent', ())), self.missed))
+        made += [rows.single(BENCH, 'interruptions', outcome, mode, 'count',
+                             self.interruptions.total(), count)
+                 for outcome, count in self.interruptions.items()]
         if truncation:
             made.append(rows.distribution(BENCH, 'truncation_error_words', 'interruptions', mode,
                                           'words', truncation))
@@ -253,8 +259,8 @@ class _Conversation:
         word = BACKCHANNELS[number % len(BACKCHANNELS)]
         sound = self._people.say(((word, 0.0),), number + 1) if word else cough(self._rng)
         stopped = self._overtake(sound, 'backchannel' if word else 'cough')
-        if not stopped:
-            self._interrupt(number)
+        outcome = 'not held: stopped before' if stopped else self._interrupt(number)
+        self.found.interruptions[outcome] += 1
         probe.waits(lambda: probe.idle and not probe.speaking, 20.0)
 
     def _overtake(self, sound, what: str) -> bool:
@@ -274,31 +280,33 @@ class _Conversation:
             found.time('false_pause_ms', what, (resumed_ns - paused_ns) / 1e6)
         return bool(probe.stopped)
 
-    def _interrupt(self, number: int) -> None:
+    def _interrupt(self, number: int) -> str:
+        """Speak over the robot; return what became of it."""
         probe = self._probe
         probe.waits(lambda: probe.sounding, 3.0)
         text = INTERRUPTIONS[number % len(INTERRUPTIONS)]
         samples = self._people.say(((text, 0.0),), number)
         probe.spin(self._random.uniform(0.2, 1.2))
         if not probe.speaking:
-            return
+            return 'not held: the story was over'
         probe.forget_commands()
         onset_ns, end_ns = self._room.speak(samples)
         probe.waits(lambda: probe.stopped, (end_ns - probe.now_ns()) / 1e9 + 3.0)
-        self._measure(onset_ns)
+        outcome = self._measure(onset_ns)
         # It answers; the next question must not come in between.
         probe.waits(lambda: probe.first_sound_ns(end_ns), 5.0)
+        return outcome
 
-    def _measure(self, onset_ns: int) -> None:
+    def _measure(self, onset_ns: int) -> str:
         probe, found = self._probe, self.found
         found.event('yield_percent', bool(probe.stopped))
         paused_ns = probe.paused_ns(onset_ns)
         if not (probe.stopped and paused_ns):
-            return
+            return 'not heard'
         probe.spin(0.06)    # blocks that are still on the way
         last_ns = probe.last_sound_before(probe.answer_ns())
         if last_ns < onset_ns:
-            return    # a pause between words: there was nothing to cut
+            return 'between two words'    # there was no sound to cut
         found.time('interrupt_to_pause_ms', 'all', (paused_ns - onset_ns) / 1e6)
         found.time('interrupt_to_silence_ms', 'all', (last_ns - onset_ns) / 1e6)
         started_ns, ordered_ns = probe.started_ns(onset_ns), probe.pause_order_ns(onset_ns)
@@ -310,6 +318,7 @@ class _Conversation:
         if cut:
             pcm, rate = probe.played(last_ns)
             self._cuts.append(_Cut(pcm, rate, *probe.cut))
+        return 'measured'
 
     def heard_words(self) -> List[float]:
         """

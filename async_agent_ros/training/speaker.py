@@ -381,8 +381,8 @@ class Speaker:
         return self.finish('unmeetable', [Stage(self.loosely(template))],
                            f'Sorry, I cannot {what}, I have no tool for that.', words)
 
-    def unknown_value(self) -> Optional[Intent]:
-        """Ask for a value that the tool's schema does not list."""
+    def unknown_value(self) -> Optional[Tuple[SimTool, Intent]]:
+        """Return a tool, and a request for a value that its schema does not list."""
         options = []
         for tool in self.tools:
             for name, values in tool.allowed.items():
@@ -400,7 +400,7 @@ class Speaker:
         act = self.act(tool, clause)
         wrong = self.rng.choice(others)
         template = self.framed(clause) if clause in tool.concept.ask else clause
-        return self.finish(
+        return tool, self.finish(
             'unknown_value', [Stage(self.say(self.loosely(template),
                                              {**act.values, name: wrong}))],
             f'Sorry, I do not know the {wrong}.', template)

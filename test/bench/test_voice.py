@@ -40,11 +40,13 @@ def test_rows_hold_every_metric():
     for happened in [True] * 9 + [False]:
         found.event('yield_percent', happened)
     found.words, found.errors = 40, 4
+    found.interruptions.update({'measured': 9, 'between two words': 1})
     rows = {r['metric']: r for r in found.rows('headset', [0.0, 1.0, 2.0])}
     assert rows['yield_percent']['value'] == 90.0 and rows['yield_percent']['n'] == 10
     assert rows['wer_percent']['value'] == 10.0 and rows['wer_percent']['n'] == 40
     assert rows['truncation_error_words']['p50'] == 1.0
     assert rows['response_ms']['p95'] == 12.0
+    assert rows['interruptions']['n'] == 10 and rows['interruptions']['workload'] != 'measured'
 
 
 class Keeper:
@@ -160,7 +162,9 @@ def test_a_conversation_is_held_and_measured(tmp_path):
     assert done.returncode == 0, done.stderr + done.stdout
     machine, *rows = json.loads(path.read_text())
     assert machine['metric'] == 'machine' and machine['settings']['n'] == 1
-    metrics = {row['metric'] for row in rows}
-    # Nothing, where it was interrupted between two words.
-    assert not metrics or 'interrupt_to_silence_ms' in metrics
+    # One story: it was interrupted, or the rows say why there is nothing to measure.
+    outcomes = [row for row in rows if row['metric'] == 'interruptions']
+    assert [row['value'] for row in outcomes] == [1.0]
+    measured = [row['n'] for row in rows if row['metric'] == 'interrupt_to_silence_ms']
+    assert measured == ([1] if outcomes[0]['workload'] == 'measured' else [])
     assert {r['mode'] for r in rows} <= {'echo -20 dB'}
