@@ -45,6 +45,9 @@ def _synthesize(parser, with_out=True) -> None:
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--own', type=float, default=0.4, metavar='PART',
                         help="part of the conversations over the robot's own tools (default: 0.4)")
+    parser.add_argument('--elsewhere', type=float, default=0.4, metavar='PART',
+                        help='part of these with other rooms, things and people than the schemas '
+                        'list, so that the map may change (default: 0.4)')
     parser.add_argument('--stream', type=float, default=0.5, metavar='PART',
                         help='part of the conversations with partial speech (default: 0.5)')
     parser.add_argument('--per-robot', type=int, default=4, metavar='N',
@@ -155,7 +158,7 @@ def run_synthesize(args) -> int:
     from async_agent_ros.training import paraphrase, synthesize
     robot = _robot(args)
     recipe = synthesize.Recipe(args.conversations, args.seed, args.stream, args.own,
-                               per_robot=args.per_robot)
+                               args.elsewhere, per_robot=args.per_robot)
     progress = _Progress()
     reworded = {}
     if args.paraphrase_url:

@@ -20,6 +20,11 @@ from async_agent_ros.training.tables import (
 _QUESTION = re.compile(
     r'(what|where|who|how|when|which|is|are|do|does|did|have|has|can you see|any)\b', re.I)
 _RESULT_WORDS = ('ready', 'number four', 'the north side', 'green', 'half open')
+LIKELY_LIST = {
+    **dict.fromkeys(('place', 'room', 'location', 'destination'), 'places'),
+    **dict.fromkeys(('object', 'item', 'thing'), 'things'),
+    **dict.fromkeys(('person', 'who', 'recipient'), 'people')}
+"""Which word list holds other values for an argument of a robot's own tool, by its name."""
 _UNITS = {'m': 'metres', 's': 'seconds', 'percent': 'percent', 'cm': 'centimetres',
           'deg': 'degrees', 'c': 'degrees', 'celsius': 'degrees', 'kg': 'kilograms',
           'min': 'minutes'}
@@ -204,6 +209,45 @@ def own_tools(specs: Sequence[ToolSpec], phrases: Optional[Mapping[str, Any]],
     return [_own(spec, tables[spec.name], split, lists) for spec in specs]
 
 
+def elsewhere(rng, language: Language, specs: Sequence[ToolSpec]) -> List[ToolSpec]:
+    """
+    Return a robot's own tools as they would be in another building.
+
+    Rooms, things and people that a schema lists are partly others; two schemas with the same list
+    keep it the same. A model then reads the list instead of learning it, so it goes on working when
+    the map of the robot changes.
+    """
+    changed: Dict[Tuple[Any, ...], Tuple[Any, ...]] = {}
+    made = []
+    for spec in specs:
+        properties = dict(spec.arguments_schema.get('properties') or {})
+        for name, schema in properties.items():
+            words = language.lists.get(LIKELY_LIST.get(name, ''), ())
+            here = tuple(schema.get('enum') or ()) if isinstance(schema, Mapping) else ()
+            if not words or not here:
+                continue
+            if here not in changed:
+                changed[here] = _others(rng, language, LIKELY_LIST[name], here)
+            properties[name] = {**schema, 'enum': list(changed[here])}
+        made.append(replace(spec, examples=(), arguments_schema={
+            **spec.arguments_schema, 'properties': properties}))
+    return made
+
+
+def _others(rng, language: Language, listed: str, here: Sequence[Any]) -> Tuple[Any, ...]:
+    """Return some of the values that there are here and some that are not, in any order."""
+    words = [w for w in language.lists[listed] if w not in here]
+    found = [v for v in here if rng.random() < 0.6]
+    found += [_qualified(rng, language, listed, w) for w in rng.sample(words, rng.randint(2, 6))]
+    qualifiers = (language.phrases.get('qualified') or {}).get(listed, ())
+    if len(qualifiers) > 1 and rng.random() < 0.4:
+        # two of a kind, to be told apart by the whole name
+        found += [f'{q} {found[-1]}' for q in rng.sample(qualifiers, 2)]
+        found.remove(found[-3])
+    rng.shuffle(found)
+    return tuple(dict.fromkeys(found))
+
+
 def _own(spec: ToolSpec, table: Mapping[str, Any], split: str,
          lists: Mapping[str, Tuple[Any, ...]]) -> SimTool:
     properties = spec.arguments_schema.get('properties') or {}
@@ -233,7 +277,8 @@ def _own(spec: ToolSpec, table: Mapping[str, Any], split: str,
         result, tuple(table.get('told') or [_generic_told(words, result)]),
         tuple(table.get('fail') or ['it did not work']),
         tuple(table.get('slow') or ((0.1, 1.5) if reads else (3.0, 20.0))),
-        {k: tuple(v) for k, v in (table.get('spoken') or {}).items()})
+        {k: tuple(v) for k, v in (table.get('spoken') or {}).items()},
+        tuple(table.get('after') or ()))
     return SimTool(spec, made, {n: n for n in allowed}, allowed, lists)
 
 

@@ -73,6 +73,8 @@ class Intent:
     template: str = ''
     helper: Tuple[Act, ...] = ()
     """What a helper that is asked for has to do."""
+    then: Tuple[Act, ...] = ()
+    """What is wanted when the last call of the plan has succeeded, and not before."""
 
     @property
     def text(self) -> str:

@@ -46,6 +46,8 @@ class Planner:
         """The id of each act that was called, by its key."""
         self.helpers: Dict[str, Sequence[Act]] = {}
         """What the helper made by a call has to do, by the id of that call."""
+        self._then: Dict[str, Sequence[Act]] = {}
+        """What has to follow on an act, by its key."""
         self._written: Dict[int, List[Tuple[Act, Sequence[Act]]]] = {}
         self._standing: Dict[str, Act] = {}
         """The calls of the utterance that is heard just now, by the keys of their acts."""
@@ -90,6 +92,8 @@ class Planner:
         for waiting in answer.waiting:
             if waiting.is_person and waiting.seq in self.intents:
                 intent = self.intents[waiting.seq]
+                if intent.then:
+                    self._then[intent.plan[-1].key] = intent.then
                 declined = declined or intent.kind == 'no'
                 if self.state.ledger[waiting.seq].about_seq >= 0 and not hasattr(
                         self, '_answer_' + intent.kind):
@@ -105,15 +109,27 @@ class Planner:
             call_id = self.state.instances[answer.instance].call_id
             acts += [(a, ()) for a in self.helpers.get(call_id, ())]
         if answer.instance == MAIN:
-            said += [self.tell(self.state.ledger[w.seq], w.trigger, declined)
-                     for w in answer.waiting if not w.is_person
-                     and self.state.ledger[w.seq].call_id not in self._withdrawn]
+            for waiting in answer.waiting:
+                entry = self.state.ledger[waiting.seq]
+                if not waiting.is_person and entry.call_id not in self._withdrawn:
+                    said.append(self.tell(entry, waiting.trigger, declined))
+                    following = self._following(entry)
+                    said.append(self.acknowledge(following))
+                    acts += [(a, ()) for a in following]
         else:
             said.append(self.report(answer.instance))
         told = ' '.join(filter(None, said))
         for filler in ('One moment. ', 'Okay. '):
             told = told.removeprefix(filler) if revised or len(said) > 1 else told
         return self.write(generation_id, renderer, told, acts, revised)
+
+    def _following(self, entry: Entry) -> Sequence[Act]:
+        """Return what was to follow on the call whose result this is."""
+        act = self.acts.get(entry.call_id)
+        if entry.kind != Kind.RESULT or act is None:
+            return ()
+        following = self._then.pop(act.key, ())
+        return following if entry.status == Status.SUCCEEDED else ()
 
     # -- partial words ----------------------------------------------------------------------------
     def react(self, generation_id: int, renderer: Renderer, intent: Intent) -> str:

@@ -49,13 +49,31 @@ def question(s):
     return _list(_one(s, _reads))
 
 
-def parallel(s):
-    """Ask for two or three things at once."""
-    fitting = [t for t in s.tools if t.concept.ask and t.spec.effect != 'confirm']
+def _at_once(s, count: int, test=lambda tool: True):
+    """Return some tools that can be asked for in one breath and run side by side."""
+    fitting = [t for t in s.tools if t.concept.ask and t.spec.effect != 'confirm' and test(t)]
     if len(fitting) < 2:
         return None
-    count = min(len(fitting), s.rng.choice((2, 2, 3)))
-    return [Move('idle', _now(s.several(s.rng.sample(fitting, count))))]
+    chosen = s.rng.sample(fitting, min(len(fitting), count))
+    wait = any(a.spec.name in b.concept.after for a in chosen for b in chosen)
+    return None if wait else chosen
+
+
+def parallel(s):
+    """Ask for two or three things at once."""
+    tools = _at_once(s, s.rng.choice((2, 2, 3)))
+    return tools and [Move('idle', _now(s.several(tools)))]
+
+
+def sequence(s):
+    """Ask for something, and for something else when that is done."""
+    first = s.pick(lambda t: _slow(t) and t.concept.ask)
+    others = [t for t in s.tools if t is not first and t.concept.ask
+              and t.spec.effect != 'confirm']
+    if first is None or not others:
+        return None
+    waiting = [t for t in others if first.spec.name in t.concept.after]
+    return [Move('idle', _now(s.sequence(first, s.rng.choice(waiting or others))))]
 
 
 def dependent(s):
@@ -73,10 +91,8 @@ def corrected(s):
 
 def removed(s):
     """Ask for two things and take one back in the same breath."""
-    fitting = [t for t in s.tools if t.concept.ask and t.spec.effect != 'confirm']
-    if len(fitting) < 2:
-        return None
-    return [Move('idle', _now(s.removed(s.rng.sample(fitting, 2))))]
+    tools = _at_once(s, 2)
+    return tools and [Move('idle', _now(s.removed(tools)))]
 
 
 def replaced(s):
@@ -165,10 +181,10 @@ def cancel(s):
 
 def cancel_one(s):
     """Take back one of two things that run."""
-    fitting = [t for t in s.tools if _slow(t) and t.concept.ask]
-    if len(fitting) < 2:
+    tools = _at_once(s, 2, _slow)
+    if tools is None:
         return None
-    both = s.several(s.rng.sample(fitting, 2))
+    both = s.several(tools)
     act = s.rng.choice(both.plan)
     return [Move('idle', _now(both)), Move('running', _now(_cancelling(s, act, 'named')))]
 
@@ -230,10 +246,10 @@ def clock(s):
 
 def both(s):
     """Ask for two things and for one report of both."""
-    fitting = [t for t in s.tools if t.concept.ask and t.spec.effect != 'confirm']
-    if len(fitting) < 2:
+    tools = _at_once(s, 2)
+    if tools is None:
         return None
-    intent = s.several(s.rng.sample(fitting, 2), 'both')
+    intent = s.several(tools, 'both')
     wait = s.builtin('wait')
     tail = s.language.say(s.rng, 'both').split('{ask}')[1]
     stages = [Stage(x.words.rstrip('.?'), x.plan) for x in intent.stages]
@@ -324,7 +340,8 @@ def again(s):
 
 SHAPES: Dict[str, Tuple[Shape, float]] = {
     'command': (command, 18), 'question': (question, 20), 'parallel': (parallel, 15),
-    'dependent': (dependent, 9), 'corrected': (corrected, 8), 'removed': (removed, 4),
+    'sequence': (sequence, 6), 'dependent': (dependent, 9),
+    'corrected': (corrected, 8), 'removed': (removed, 4),
     'replaced': (replaced, 2), 'twice': (twice, 3),
     'multitask': (multitask, 6), 'progress': (progress, 9), 'idle_progress': (idle_progress, 1),
     'interruption': (interruption, 4), 'backchannel': (backchannel, 1),

@@ -1,16 +1,13 @@
 """Puts what the simulated person wants into words, with corrections, fillers and pauses."""
+from dataclasses import replace
 import random
 import re
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
-from async_agent_ros.training.catalogues import SimTool
+from async_agent_ros.training.catalogues import LIKELY_LIST, SimTool
 from async_agent_ros.training.intents import Act, Intent, Ref, Stage
 from async_agent_ros.training.tables import fill, FILLERS, Language, OPENERS, slots, spoken
 
-_LIKELY = {**dict.fromkeys(('place', 'room', 'location', 'destination'), 'places'),
-           **dict.fromkeys(('object', 'item', 'thing'), 'things'),
-           **dict.fromkeys(('person', 'who', 'recipient'), 'people')}
-"""Which word list holds other values for an argument of a robot's own tool, by its name."""
 _NUMBERS = {**dict(enumerate(
     'zero one two three four five six seven eight nine ten eleven twelve'.split())),
     15: 'fifteen', 20: 'twenty', 25: 'twenty-five', 30: 'thirty', 40: 'forty', 45: 'forty-five',
@@ -157,7 +154,9 @@ class Speaker:
             asks = bool(tool.concept.ask) and not (tool.concept.say and self.rng.random() < 0.4)
             clause = self.rng.choice(tool.concept.ask if asks else tool.concept.say)
             if stages:
-                lead = self.language.say(self.rng, 'joins' if asks else 'questions')
+                then = asks and all(a.reads for a in stages[-1].plan) and self.rng.random() < 0.2
+                lead = self.language.say(
+                    self.rng, 'then' if then else 'joins' if asks else 'questions')
                 template = clause
             elif self.rng.random() < 0.1:
                 lead, template = self.language.say(self.rng, 'announced'), clause
@@ -168,6 +167,20 @@ class Speaker:
             stages.append(Stage(words, (*(stages[-1].plan if stages else ()), act)))
             templates.append(template)
         return self.finish(kind, stages, template=' + '.join(templates))
+
+    def sequence(self, first: SimTool, second: SimTool) -> Intent:
+        """Ask for something, and for something else when that is done."""
+        waits = first.spec.name in second.concept.after
+        clauses = self.rng.choice(first.concept.ask), self.rng.choice(second.concept.ask)
+        act, then = self.act(first, clauses[0]), self.act(second, clauses[1])
+        join = 'joins' if waits and self.rng.random() < 0.5 else 'then'
+        lead = self.framed(clauses[0])
+        lead = lead if lead.endswith(clauses[0]) else clauses[0]
+        reply = fill(self.rng.choice(first.concept.ack), act.words)
+        return replace(self.finish('sequence', [
+            Stage(self.say(self.loosely(lead, 1), act.values), (act,)),
+            Stage(self.language.say(self.rng, join) + self.say(clauses[1], then.values), (act,))],
+            f'{reply} Then I will {then.inf()}.'.strip(), ' + '.join(clauses)), then=(then,))
 
     def corrected(self, tool: SimTool) -> Optional[Intent]:
         """Ask for something and correct a value of it."""
@@ -387,7 +400,7 @@ class Speaker:
         for tool in self.tools:
             for name, values in tool.allowed.items():
                 whole = self.language.lists.get(values.listed) or self.language.lists.get(
-                    _LIKELY.get(name, ''), ())
+                    LIKELY_LIST.get(name, ''), ())
                 # "the kitchen" may mean the old kitchen, where there is one
                 others = [v for v in whole if not any(v in str(c) for c in values.choices)]
                 asks = [a for a in (*tool.concept.ask, *tool.concept.say) if name in slots(a)]

@@ -18,7 +18,7 @@ from async_agent_ros.core.settings import Settings
 from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.training import shapes
 from async_agent_ros.training.actors import tokens
-from async_agent_ros.training.catalogues import invented, own_tools, SimTool
+from async_agent_ros.training.catalogues import elsewhere, invented, own_tools, SimTool
 from async_agent_ros.training.paths import load_format
 from async_agent_ros.training.samples import Sample, samples_of
 from async_agent_ros.training.simulation import Simulation
@@ -40,6 +40,8 @@ class Recipe:
     """Part of the conversations with partial speech."""
     own: float = 0.4
     """Part of the conversations over the robot's own tools, where there are any."""
+    elsewhere: float = 0.4
+    """Part of these with other rooms, things and people than those that the schemas list."""
     text: float = 0.15
     """Part of the conversations that are typed."""
     only: Tuple[str, ...] = ()
@@ -110,7 +112,10 @@ def _robot(rng: random.Random, recipe: Recipe, split: str, robot: Robot, tongue:
            form: PromptFormat) -> Tuple[bool, List[SimTool], PromptFormat]:
     """Return whether the tools are the robot's own, the tools, and the format of the prompt."""
     own = bool(robot.specs) and rng.random() < recipe.own
-    tools = own_tools(robot.specs, robot.phrases, split) if own else invented(
+    specs = robot.specs
+    if own and split == 'train' and rng.random() < recipe.elsewhere:
+        specs = elsewhere(rng, tongue, specs)
+    tools = own_tools(specs, robot.phrases, split) if own else invented(
         rng, tongue, rng.randint(3, 8))
     if own and len(tools) > 10:
         tools = rng.sample(tools, 10)    # a large catalogue is learned in parts

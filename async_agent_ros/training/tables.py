@@ -9,7 +9,8 @@ A concept: `names` and `describe` (one of each is taken), `effect`, `args` ({can
 values}), `ask` (clauses after "please"), `say` (whole sentences), `there` ({argument: clauses for
 when its value comes from another call}), `ack`, `gerund`, `inf`, `left` (unit of the progress),
 `result`, `told`, `fail`, `slow` (seconds, least and most), `spoken` ({value: names that people have
-for it}). {name} in a text is the value of an argument or of a field of the result.
+for it}), `after` (tools that it waits for when both are asked for in one breath). {name} in a text
+is the value of an argument or of a field of the result.
 """
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -72,6 +73,8 @@ class Concept:
     slow: Tuple[float, float] = (0.5, 5.0)
     spoken: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
     """Value -> the names that people have for it, the value itself where they use it too."""
+    after: Tuple[str, ...] = ()
+    """Tools that it waits for when both are asked for in one breath: grasping for driving."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from async_agent_ros.core.chatml_render import END
 from async_agent_ros.core.words import Effect, Kind
 from async_agent_ros.training import shapes, synthesize
 from async_agent_ros.training.paths import load_format
+from async_agent_ros.training.robots import sim_robot
 from async_agent_ros.training.samples import read, Sample
 from async_agent_ros.training.tables import SPLITS
 import pytest
@@ -117,6 +118,79 @@ def test_a_robots_own_tools_are_among_those_that_are_learned():
     one = synthesize.play(recipe, 'train', 0, synthesize.Robot([own]))
     assert 'wave' in one.samples[0].text.split('<|im_end|>')[0]
     assert '"name": "wave"' in one.samples[0].text
+
+
+def _of_shape(name, stream, split='train', count=30):
+    robot = sim_robot()
+    recipe = synthesize.Recipe(seed=3, stream=stream, own=0.5, only=(name,), per_robot=1)
+    return [one for i in range(count)
+            if name in (one := synthesize.play(recipe, split, i, robot)).names]
+
+
+@pytest.mark.parametrize('stream', [0.0, 1.0])
+def test_what_is_wanted_afterwards_is_called_when_the_first_has_succeeded(stream):
+    followed = dropped = 0
+    for one in _of_shape('sequence', stream):
+        ledger = one.simulation.kernel.state.ledger
+        ids = one.simulation.planner.ids
+        for intent in {id(i): i for t in one.simulation.turns for i in t.intents}.values():
+            if intent.kind != 'sequence':
+                continue
+            first, then = ids.get(intent.plan[-1].key), ids.get(intent.then[0].key)
+            ends = [e for e in ledger if e.kind == Kind.RESULT and e.call_id == first]
+            calls = [e for e in ledger if e.kind == Kind.CALL and e.call_id == then]
+            if ends and ends[0].status == 'succeeded':
+                assert calls and calls[0].seq > ends[0].seq
+                followed += 1
+            else:
+                assert not calls
+                dropped += 1
+    assert followed > 20 and dropped > 1
+
+
+def test_what_must_wait_for_another_tool_is_never_asked_for_beside_it():
+    robot = sim_robot()
+    waits = {name: set(table.get('after', ())) for name, table in robot.phrases.items()}
+    assert waits['pick_up'] == {'navigate_to', 'dock'}
+    for name in ('parallel', 'removed', 'cancel_one'):
+        for one in _of_shape(name, 0.0, count=15):
+            for turn in one.simulation.turns:
+                for intent in turn.intents:
+                    for a in intent.plan:
+                        assert not waits.get(a.name, set()) & {b.name for b in intent.plan}
+
+
+def test_a_value_that_is_not_known_stands_beside_one_that_is():
+    for one in _of_shape('unknown_value', 0.0):
+        intents = [i for t in one.simulation.turns for i in t.intents]
+        refused = [i for i in intents if i.kind == 'unknown_value']
+        asked = [i for i in intents if i.kind == 'request']
+        assert refused and asked and not refused[0].plan and asked[0].plan
+
+
+def test_some_robots_stand_in_another_building_and_all_their_tools_know_it():
+    robot = sim_robot()
+    here = {name: schema['enum'] for spec in robot.specs
+            for name, schema in spec.arguments_schema['properties'].items()}
+    lists = set()
+    for split in SPLITS:
+        recipe = synthesize.Recipe(seed=1, own=1.0, elsewhere=0.5, only=('command', 'question'),
+                                   per_robot=1)
+        for index in range(12):
+            one = synthesize.play(recipe, split, index, robot)
+            found = {}
+            for tool in one.tools:
+                for name, schema in tool.spec.arguments_schema['properties'].items():
+                    found.setdefault(name, set()).add(tuple(schema['enum']))
+                    assert tool.allowed[name].choices == tuple(schema['enum'])
+            assert all(len(values) == 1 for values in found.values())
+            for entry in one.simulation.kernel.state.ledger:
+                if entry.kind == Kind.CALL:
+                    for name, value in entry.data['arguments'].items():
+                        assert value in next(iter(found[name]))
+            lists.add(('train' if split == 'train' else 'other', *found['place']))
+    assert ('other', tuple(here['place'])) in lists and ('train', tuple(here['place'])) in lists
+    assert len(lists) > 5 and sum(kind == 'other' for kind, _ in lists) == 1
 
 
 @pytest.fixture(scope='module')
