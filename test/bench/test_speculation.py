@@ -1,10 +1,13 @@
 """`async-agent bench speculation`, its tasks and its virtual world, on a few tasks of each kind."""
 import argparse
+import re
 import threading
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 from async_agent_ros.bench import speculation, workloads
 from async_agent_ros.bench.common import bars, intervals, rows
+from async_agent_ros.bench.common.language import load_prompt
 from async_agent_ros.bench.virtual import judge, oracle, planner
 from async_agent_ros.bench.virtual.engine import Job, RealSource, Slot, TimedSource, tokens
 from async_agent_ros.bench.virtual.person import Ear, revisions
@@ -207,6 +210,39 @@ def test_a_mode_does_what_was_meant_and_never_beats_the_bound(workload, mode, wr
             spans = sorted((e.start_s, e.end_s) for e in outcome.executions
                            if e.read_only and e.used)
             assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:])), item.name
+
+
+class PlansAtOnce:
+    """An engine that writes the whole plan in its first answer, as tuned models do."""
+
+    def __init__(self, *outputs):
+        self.outputs = list(outputs)
+        self.open = 0
+
+    def stream(self, request, abort):
+        self.open += 1
+        try:
+            yield from re.findall(r'\S+|\s+', self.outputs.pop(0))
+        finally:
+            self.open -= 1
+
+
+@pytest.mark.parametrize('end', ['', '\n', '\nOne moment. '])
+def test_a_model_that_plans_at_once_makes_one_call_after_the_other_where_it_must(end):
+    workload = workloads.load('robot')
+    item = next(i for i in workload.items if i.words[:3] == ('Where', 'are', 'the'))
+    engine = PlansAtOnce(
+        'CALL {"id": "c1", "name": "find_object", "arguments": {"object": "keys"}}\n'
+        'CALL {"id": "c2", "name": "find_object", "arguments": {"object": "phone"}}' + end,
+        'The keys are in the hallway, the phone is in the hallway.')
+    writer = SimpleNamespace(one_call=True, prompt_format=load_prompt('prompt_tuned.yaml')[1],
+                             source=lambda write: RealSource(engine))
+    outcome = speculation.converse(workload, item, ALL['sequential'], writer, SEED)
+    first, second = outcome.executions
+    assert second.start_s >= first.end_s and second.end_s is not None
+    assert len(outcome.results) == 2 and not engine.open and not engine.outputs
+    assert outcome.answer.strip().endswith('the phone is in the hallway.')
+    assert not judge.problem(workload, item, workload.ideal(item, SEED), outcome)
 
 
 def test_what_was_guessed_before_a_correction_is_wasted_and_not_told(writer):

@@ -2,9 +2,9 @@
 from dataclasses import dataclass, field, replace
 import heapq
 import itertools
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from async_agent_ros.bench.virtual.engine import Job, Slot
+from async_agent_ros.bench.virtual.engine import Job, Piece, Slot
 from async_agent_ros.bench.virtual.oracle import ACCEPT_S
 from async_agent_ros.bench.virtual.person import Ear, revisions
 from async_agent_ros.bench.workloads import Item, Refused, Workload
@@ -97,7 +97,12 @@ class Conversation:
     def __init__(self, workload: Workload, item: Item, settings: Settings, source,
                  seed: int = 0, ear: Ear = Ear(), one_call: bool = False,
                  prompt_format: PromptFormat = PromptFormat()):
-        """`source` writes (engine.py); `one_call` cuts each generation after its first call."""
+        """
+        Make one; `source` writes (engine.py).
+
+        `one_call`: each generation ends with its first call. What the model had planned besides
+        follows call by call, each when the one before has ended.
+        """
         self.ledger_of_calls: Dict[str, Tuple[str, Any]] = {}
         self._workload, self._item, self._settings = workload, item, settings
         self._format, self._one_call = prompt_format, one_call
@@ -110,6 +115,8 @@ class Conversation:
         self._busy = 0
         """Things of TASKS in the queue."""
         self._timers: Dict[str, int] = {}
+        self._held: Optional[Job] = None
+        """Its output is held after a call."""
         self._jobs: Dict[str, Any] = {}
         self._running: Dict[str, Execution] = {}
         self._sources: Dict[str, str] = {}
@@ -191,7 +198,28 @@ class Conversation:
                   self._prompt(entries), entries, tuple(self._workload.specs.values()))
         job.parser = Parser(self._format, reacts=job.speculative and not assumed,
                             tell_begun=effect.tell_begun)
+        if self._held and not job.speculative:
+            held, self._held = self._held, None
+            job.pieces = self._go_on(job, held)
         self._slot.submit(job)
+
+    def _go_on(self, job: Job, held: Job) -> Iterator[Piece]:
+        """Yield the rest of a held output if another call comes, else a new output."""
+        fresh, job.parser = job.parser, held.parser
+        head, begins = [], ''
+        for piece in held.pieces:
+            head.append(piece)
+            begins = ''.join(text for _, text in head).strip()
+            if begins:
+                break
+        marker = self._format.call_marker
+        if begins and marker.startswith(begins[:len(marker)]):
+            yield from head
+            yield from held.pieces
+        else:
+            held.pieces.close()
+            job.parser = fresh
+            yield from self._source.open(job)
 
     def _on_AbortGeneration(self, effect: effects.AbortGeneration) -> None:
         self._slot.abort(lambda job: job.generation_id == effect.generation_id)
@@ -217,6 +245,7 @@ class Conversation:
                 self._step(events.CallGenerated, call_id=one.id, name=one.name,
                            arguments=one.arguments, **about)
                 if self._one_call:
+                    job.held = not job.speculative
                     return True
             elif isinstance(one, Begun):
                 self._step(events.LineBegun, call_id=one.id, **about)
@@ -227,7 +256,9 @@ class Conversation:
         return False
 
     def _generation_ended(self, job: Job, reason: str) -> None:
-        if reason != 'aborted':
+        if job.held:
+            self._held = job
+        elif reason != 'aborted':
             self._publish(job, job.parser.finish())
         self.outcome.tokens += job.output_tokens
         self.outcome.draft_tokens += job.output_tokens if job.speculative else 0
@@ -326,6 +357,8 @@ class Conversation:
             self.outcome.counts[key] = self.outcome.counts.get(key, 0) + value
 
     def _conclude(self) -> None:
+        if self._held:
+            self._held.pieces.close()
         self.outcome.state = self._world.state()
         for run in self.outcome.executions:
             run.end_s = self._now_s if run.end_s is None else run.end_s

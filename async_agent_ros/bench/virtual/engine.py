@@ -41,6 +41,8 @@ class Job:
     cached_tokens: int = 0
     pieces: Optional[Iterator[Piece]] = None
     parser: Any = None
+    held: bool = False
+    """The output is not over: it may go on in a later job."""
     decode_s: float = 0.0
 
 
@@ -190,6 +192,6 @@ class Slot:
         self._close(job, reason)
 
     def _close(self, job: Job, reason: str) -> None:
-        if job.pieces is not None:
+        if job.pieces is not None and not job.held:
             job.pieces.close()
         self.ended(job, reason)
