@@ -48,6 +48,8 @@ def add_arguments(parser) -> None:
     parser.add_argument('--drive', default='both', choices=(*DRIVES, 'both'),
                         help='how the model is driven ahead: a stream of edits, anew from each '
                         'revision, or both in turn (default: %(default)s)')
+    parser.add_argument('--modes', default='', metavar='NAMES',
+                        help='with commas between, such as sequential,both (default: every one)')
     parser.add_argument('--n', type=int, default=0, metavar='COUNT',
                         help='tasks of each workload, spread over all; 0: every one '
                         '(default: %(default)s)')
@@ -94,6 +96,7 @@ def run(args) -> List[rows.Row]:
     chosen: Dict[str, Mode] = {}
     for drive in DRIVES if args.drive == 'both' else (args.drive,):
         chosen.update(modes(drive, settings))
+    chosen = _only(chosen, args.modes)
     writer = _RealModel(args) if args.engine != 'timed' else _TimedModel(args)
     found: List[rows.Row] = []
     try:
@@ -104,6 +107,16 @@ def run(args) -> List[rows.Row]:
     if args.plot:
         _plot(args.plot, found)
     return found
+
+
+def _only(every: Mapping[str, Mode], names: str) -> Dict[str, Mode]:
+    """Return the modes that are wanted, with any drive; '': all."""
+    wanted = {n.strip() for n in names.split(',') if n.strip()}
+    unknown = wanted - {mode.split(' ')[0] for mode in every}
+    if unknown:
+        raise SpeculationError(f'--modes {names!r}: {", ".join(sorted(unknown))} is none of '
+                               f'{", ".join(dict.fromkeys(m.split(" ")[0] for m in every))}')
+    return {m: how for m, how in every.items() if not wanted or m.split(' ')[0] in wanted}
 
 
 def _settings(given: Sequence[str]) -> Dict[str, Any]:

@@ -288,8 +288,15 @@ def test_the_table_and_the_plot(tmp_path):
     assert plot.read_text().count('<rect') > 4
 
 
+def test_some_modes_are_played_alone():
+    found = bench('--workloads', 'robot', '--n', '2', '--modes', 'sequential,both')
+    assert {r['mode'] for r in found if r['metric'] == 'speedup'} == {
+        'both', 'both (revise)', 'oracle'}
+
+
 @pytest.mark.parametrize('given, named', [
-    (('--workloads', 'nothing'), 'nothing'), (('--kernel', 'speed=3'), 'speed=3'),
+    (('--workloads', 'nothing'), 'nothing'), (('--modes', 'both,none'), 'none is none of'),
+    (('--kernel', 'speed=3'), 'speed=3'),
     (('--plot', '/nowhere/at/all.svg'), 'nowhere')])
 def test_a_wrong_option_is_named(given, named):
     with pytest.raises(speculation.SpeculationError, match=named):
