@@ -17,6 +17,7 @@ def add_arguments(parser) -> None:
                                         'on'))
     _export(actions.add_parser('export', help='write a trained adapter as GGUF for llama.cpp, or '
                                               'merged into the weights'))
+    _average(actions.add_parser('average', help='write the mean of two adapters'))
     _eval(actions.add_parser('eval', help='compare base, constrained and tuned model on held-out '
                                           'cases'))
     _learn(actions.add_parser('learn', help="all of it: learn a robot's own tools"))
@@ -80,6 +81,14 @@ def _export(parser) -> None:
     parser.add_argument('-o', '--output', type=pathlib.Path, required=True, metavar='PATH')
 
 
+def _average(parser) -> None:
+    parser.add_argument('first', type=pathlib.Path, help='folder of the adapter that was before')
+    parser.add_argument('second', type=pathlib.Path, help='folder of what was trained from it')
+    parser.add_argument('--weight', type=float, default=0.5, metavar='PART',
+                        help='of the second (default: 0.5)')
+    parser.add_argument('-o', '--output', type=pathlib.Path, required=True, metavar='FOLDER')
+
+
 def _eval(parser, with_model=True) -> None:
     if with_model:
         _robot_options(parser)
@@ -118,7 +127,8 @@ def _learn(parser) -> None:
 def run(args) -> int:
     """Carry out the action."""
     return {'tools': run_tools, 'synthesize': run_synthesize, 'sft': run_sft,
-            'export': run_export, 'eval': run_eval, 'learn': run_learn}[args.action](args)
+            'export': run_export, 'average': run_average, 'eval': run_eval,
+            'learn': run_learn}[args.action](args)
 
 
 def _robot(args):
@@ -211,6 +221,13 @@ def run_export(args) -> int:
     else:
         from async_agent_ros.training.sft import merge
         print(f'written to {merge(args.adapter, args.output, args.model)}')
+    return 0
+
+
+def run_average(args) -> int:
+    """Write the mean of two adapters."""
+    from async_agent_ros.training.average import average
+    print(f'written to {average(args.first, args.second, args.output, args.weight)}')
     return 0
 
 

@@ -31,6 +31,8 @@ def test_data_of_no_robot(tmp_path, capsys):
     (['sft', '--data', '/none', '--out', 'OUT', '--preset', 'huge'], 'there is no preset'),
     (['sft', '--data', '/none', '--out', 'OUT', '--set', 'rank'], 'write NAME=VALUE'),
     (['export', '/none', '-o', '/tmp/x.gguf'], 'holds no adapter'),
+    (['average', '/none', '/none', '-o', '/tmp/x'], 'holds no adapter'),
+    (['average', '/none', '/none', '--weight', '2', '-o', '/tmp/x'], 'between 0 and 1'),
     (['eval', '--modes', 'best'], 'is not one of base, constrained, untrained, tuned'),
     (['eval', '--workloads', 'all', '--modes', 'base'], 'is not one of templates')))
 def test_what_is_wrong_is_said_in_one_line(arguments, said, tmp_path, capsys):
