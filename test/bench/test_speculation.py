@@ -227,7 +227,7 @@ class PlansAtOnce:
             self.open -= 1
 
 
-@pytest.mark.parametrize('end', ['', '\n', '\nOne moment. '])
+@pytest.mark.parametrize('end', ['', '\n', '\nOne moment. ', '\nC ertainly. '])
 def test_a_model_that_plans_at_once_makes_one_call_after_the_other_where_it_must(end):
     workload = workloads.load('robot')
     item = next(i for i in workload.items if i.words[:3] == ('Where', 'are', 'the'))

@@ -206,14 +206,13 @@ class Conversation:
     def _go_on(self, job: Job, held: Job) -> Iterator[Piece]:
         """Yield the rest of a held output if another call comes, else a new output."""
         fresh, job.parser = job.parser, held.parser
-        head, begins = [], ''
+        head, begins, marker = [], '', self._format.call_marker
         for piece in held.pieces:
             head.append(piece)
-            begins = ''.join(text for _, text in head).strip()
-            if begins:
+            begins = ''.join(text for _, text in head).lstrip()
+            if len(begins) >= len(marker) or not marker.startswith(begins):
                 break
-        marker = self._format.call_marker
-        if begins and marker.startswith(begins[:len(marker)]):
+        if begins.startswith(marker):
             yield from head
             yield from held.pieces
         else:
