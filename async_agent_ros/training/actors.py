@@ -11,6 +11,10 @@ from async_agent_ros.training.intents import Act, Intent
 S = 1_000_000_000
 STABLE_S = 0.3
 """A word that was heard so long ago does not change any more."""
+LAG_S = 0.05
+"""A recogniser needs so long."""
+SILENT_S = 0.15
+"""After so long a silence no word is going to change."""
 _TOKEN = re.compile(r'\s?[^\W_]{1,5}|\s?[^\w\s]|_|\s')
 
 
@@ -90,15 +94,22 @@ class Utterance:
         """Let the sound begin."""
         sim = self.sim
         sim.step(events.SpeechStarted, utterance_id=self.id)
-        at_s = sim.rates.partial_s
-        while at_s < self.length_s:
-            sim.later(at_s + 0.15, self._partial(at_s))
-            at_s += sim.rates.partial_s
-        sim.later(self.length_s + 0.3, self._end)
+        rates = sim.rates
+        end_s = self.length_s + rates.end_s
+        if rates.by_word:
+            times = [at_s + STABLE_S for at_s, _ in self.words]
+        else:
+            times = [rates.partial_s * i for i in range(1, int(end_s / rates.partial_s) + 1)]
+        for at_s in times:
+            if at_s + LAG_S < end_s:
+                sim.later(at_s + LAG_S, self._partial(at_s))
+        sim.later(end_s, self._end)
 
     def _partial(self, at_s: float) -> Callable[[], None]:
         heard = [text for s, text in self.words if s <= at_s]
-        stable = [text for s, text in self.words if s <= at_s - STABLE_S]
+        # a recogniser shows all of it as stable when the person has fallen silent
+        silent = at_s - self.length_s > SILENT_S
+        stable = [text for s, text in self.words if silent or s <= at_s - STABLE_S + 1e-6]
 
         def send():
             if heard and self.id in self.sim.kernel.state.speaking:
@@ -112,7 +123,7 @@ class Utterance:
     def _end(self) -> None:
         sim = self.sim
         sim.step(events.SpeechStopped, utterance_id=self.id,
-                 speech_end_ns=sim.now_ns - round(0.3 * S))
+                 speech_end_ns=sim.now_ns - round(sim.rates.end_s * S))
         sim.later(sim.rates.transcript_s, self._final)
 
     def _final(self) -> None:

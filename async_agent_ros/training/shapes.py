@@ -61,7 +61,8 @@ def _at_once(s, count: int, test=lambda tool: True):
 
 def parallel(s):
     """Ask for two or three things at once."""
-    tools = _at_once(s, s.rng.choice((2, 2, 3)))
+    test = _reads if s.rng.random() < 0.35 else lambda tool: True
+    tools = _at_once(s, s.rng.choice((2, 2, 3)), test)
     return tools and [Move('idle', _now(s.several(tools)))]
 
 
@@ -130,7 +131,13 @@ def progress(s):
     if moves is None:
         return None
     kind = s.rng.choice(('progress', 'progress', 'doing'))
-    ask = s.finish(kind, [Stage(s.loosely(s.language.say(s.rng, kind)))])
+    act = moves[0].make(None).plan[0]
+    place = next((v for n, v in act.values.items() if act.tool.allowed[n].listed), None)
+    if act.tool.concept.left == 'metres' and place is not None and s.rng.random() < 0.4:
+        kind, words = 'progress', s.language.say(s.rng, 'distance', place=place)
+    else:
+        words = s.language.say(s.rng, kind)
+    ask = s.finish(kind, [Stage(s.loosely(words))])
     return [*moves, Move('running', _now(ask), (1.0, 12.0))]
 
 
@@ -339,16 +346,16 @@ def again(s):
 
 
 SHAPES: Dict[str, Tuple[Shape, float]] = {
-    'command': (command, 18), 'question': (question, 20), 'parallel': (parallel, 15),
+    'command': (command, 16), 'question': (question, 17), 'parallel': (parallel, 28),
     'sequence': (sequence, 6), 'dependent': (dependent, 9),
     'corrected': (corrected, 8), 'removed': (removed, 4),
-    'replaced': (replaced, 2), 'twice': (twice, 3),
+    'replaced': (replaced, 3), 'twice': (twice, 3),
     'multitask': (multitask, 6), 'progress': (progress, 9), 'idle_progress': (idle_progress, 1),
     'interruption': (interruption, 4), 'backchannel': (backchannel, 1),
     'out_of_order': (out_of_order, 4), 'cancel': (cancel, 4), 'cancel_one': (cancel_one, 2),
     'instead': (instead, 4), 'stop': (stop, 1), 'timer': (timer, 7), 'every': (every, 1),
     'clock': (clock, 1), 'both': (both, 1), 'fork': (fork, 2), 'spawn': (spawn, 2),
-    'failure': (failure, 4), 'unmeetable': (unmeetable, 5), 'unknown_value': (unknown_value, 5),
+    'failure': (failure, 4), 'unmeetable': (unmeetable, 5), 'unknown_value': (unknown_value, 8),
     'small_talk': (small_talk, 7), 'about': (about, 3), 'confirmed': (confirmed, 4),
     'again': (again, 1)}
 """Shape and weight by name."""

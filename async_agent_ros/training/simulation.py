@@ -39,12 +39,17 @@ class Rates:
     chars_per_s: float
     transcript_s: float
     partial_s: float
+    by_word: bool = False
+    """Every word that has become stable is told, not every `partial_s`."""
+    end_s: float = 0.3
+    """From the last sound until the end of the utterance is declared."""
 
     @classmethod
     def draw(cls, rng: random.Random) -> 'Rates':
         """Return the rates of a machine and a person."""
         return cls(rng.uniform(1.8, 3.8), 2.0 ** rng.uniform(2.5, 7.0), rng.uniform(0.03, 1.0),
-                   rng.uniform(13.0, 18.0), rng.uniform(0.2, 0.8), rng.uniform(0.25, 0.8))
+                   rng.uniform(13.0, 18.0), rng.uniform(0.05, 0.8), rng.uniform(0.25, 0.8),
+                   rng.random() < 0.6, rng.uniform(0.3, 0.9))
 
 
 @dataclass(frozen=True)

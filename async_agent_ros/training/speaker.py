@@ -18,6 +18,8 @@ _SPANS = (('half a minute', 30), ('a minute', 60), ('one and a half minutes', 90
 _QUESTION = re.compile(
     r'(what|where|who|how|when|which|is|are|do|does|did|have|has|can|could|would|will|any)\b', re.I)
 
+_CLEAR = '\x02'
+"""Stands in a template where enough is said."""
 _LEAD = re.compile(
     '^((' + '|'.join(sorted({w.strip(',') for w in (*OPENERS, *FILLERS)}, key=len, reverse=True))
     + r'|robot|now|yeah)\b,? *)+', re.I)
@@ -136,15 +138,35 @@ class Speaker:
         ask = tool.concept.say and self.rng.random() < 0.5
         clause = self.rng.choice(tool.concept.say if ask or not tool.concept.ask
                                  else tool.concept.ask)
-        template = clause if ask or not tool.concept.ask else self.framed(clause)
+        framed = not (ask or not tool.concept.ask)
+        template = self.framed(clause) if framed else clause
         act = self.act(tool, template)
-        words = self.say(self.in_context(self.loosely(template)), act.values)
-        stages = [Stage(words, (act,))]
-        if self.rng.random() < 0.2 and not slots(template.split(' ')[0]) and ' ' in words:
+        marked = template.replace(clause, self._clear(tool, clause), 1)
+        words = self.say(self.in_context(self.loosely(marked)), act.values)
+        stages = self._staged(words, act)
+        head, _, rest = stages[0].words.partition(' ')
+        if rest and self.rng.random() < 0.2 and not slots(template.split(' ')[0]):
             # a thinking pause: nothing is asked for yet
-            head, tail = words.split(' ', 1)
-            stages = [Stage(head, (), self.rng.uniform(0.5, 1.5)), Stage(' ' + tail, (act,))]
+            stages[:1] = [Stage(head, (), self.rng.uniform(0.5, 1.5)), Stage(' ' + rest, (act,))]
         return self.finish(kind, stages, template=template)
+
+    @staticmethod
+    def _clear(tool: SimTool, clause: str) -> str:
+        """Mark in a clause from where on it is clear what it asks for."""
+        named = clause.rfind('}') + 1
+        # to look something up, nothing is waited for: "where is the cup | at the moment"
+        early = named and tool.reads and (
+            clause in tool.concept.ask or _QUESTION.match(clause))
+        at = named if early else len(clause)
+        return clause[:at] + _CLEAR + clause[at:]
+
+    @staticmethod
+    def _staged(words: str, act: Act, before: Sequence[Act] = ()) -> List[Stage]:
+        """Return a stage up to the mark, and one for what is said after it."""
+        clear, _, rest = words.partition(_CLEAR)
+        plan = (*before, act)
+        return [Stage(clear, plan), Stage(rest, plan)] if rest.strip(' .,') else [
+            Stage(clear + rest, plan)]
 
     def several(self, tools: Sequence[SimTool], kind: str = 'parallel') -> Intent:
         """Ask for several things in one breath."""
@@ -163,8 +185,9 @@ class Speaker:
             else:
                 lead, template = '', self.framed(clause) if asks else clause
             act = self.act(tool, clause)
-            words = lead + self.say(self.loosely(template, 1), act.values)
-            stages.append(Stage(words, (*(stages[-1].plan if stages else ()), act)))
+            marked = template.replace(clause, self._clear(tool, clause), 1)
+            words = lead + self.say(self.loosely(marked, 1), act.values)
+            stages += self._staged(words, act, stages[-1].plan if stages else ())
             templates.append(template)
         return self.finish(kind, stages, template=' + '.join(templates))
 
@@ -262,7 +285,8 @@ class Speaker:
         """Ask for something whose argument is the result of something else."""
         pairs = []
         for first in self.tools:
-            for name, values in first.concept.result.items():
+            # what needs no value finds nothing that one would then go to ("say where you are")
+            for name, values in first.concept.result.items() if first.allowed else ():
                 listed = getattr(values, 'listed', '')
                 pairs += [(first, name, second, canonical) for second in self.tools
                           if second is not first and first.reads
