@@ -68,6 +68,8 @@ def _sft(parser, with_out=True) -> None:
                         help='settings of config/training.yaml (default: smollm2-135m)')
     parser.add_argument('--model', help='instead of that of the preset: a packaged name or a path')
     parser.add_argument('--steps', type=int, help='train so many steps, whatever the preset says')
+    parser.add_argument('--until', type=int, metavar='STEP', help='stop after this step; the '
+                        'learning rate falls as for all --steps, and the run can go on')
     parser.add_argument('--device', help="'cpu' or 'cuda'")
     parser.add_argument('--threads', type=int, help='CPU threads')
     parser.add_argument('--set', action='append', default=[], metavar='NAME=VALUE',
@@ -205,7 +207,7 @@ def run_sft(args) -> int:
     from async_agent_ros.training.sft import Trainer
     trainer = Trainer(_settings(args), args.data, args.out,
                       lambda line: print(line, file=sys.stderr, flush=True))
-    trainer.run()
+    trainer.run(args.until)
     kind = 'adapter' if trainer.settings.method == 'lora' else 'merged'
     print(f'trained: {args.out / kind}; curves: {args.out / "curves.svg"}')
     return 0

@@ -303,7 +303,7 @@ class Trainer:
             if self.step % s.save_every == 0 or self.step == end:
                 self.save()
                 record.draw()
-        if self.step >= self.steps:
+        if self.step >= end:
             self.export_adapter()
         return record.rows
 

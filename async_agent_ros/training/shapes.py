@@ -6,6 +6,7 @@ allow (nothing to depend on, nothing that takes time) returns None, and another 
 """
 from typing import Callable, Dict, List, Optional, Tuple
 
+from async_agent_ros.training import timers
 from async_agent_ros.training.intents import Act, Intent, Stage
 from async_agent_ros.training.simulation import Move, Simulation
 from async_agent_ros.training.speaker import Speaker
@@ -24,6 +25,11 @@ def _acts(tool) -> bool:
 
 def _slow(tool) -> bool:
     return _acts(tool) and tool.concept.slow[1] >= 8.0
+
+
+def _drives(tool) -> bool:
+    return _slow(tool) and tool.concept.left == 'metres' and any(
+        v.listed and not v.optional for v in tool.allowed.values())
 
 
 def _now(intent: Optional[Intent]) -> Callable[[Simulation], Optional[Intent]]:
@@ -127,13 +133,14 @@ def _name(move: Move) -> str:
 
 def progress(s):
     """Ask how far it is, or what is going on."""
-    moves = _list(_one(s, _slow))
+    drives = s.rng.random() < 0.5 and s.pick(_drives)
+    moves = _list(_one(s, _drives if drives else _slow))
     if moves is None:
         return None
     kind = s.rng.choice(('progress', 'progress', 'doing'))
-    act = moves[0].make(None).plan[0]
-    place = next((v for n, v in act.values.items() if act.tool.allowed[n].listed), None)
-    if act.tool.concept.left == 'metres' and place is not None and s.rng.random() < 0.4:
+    if drives and s.rng.random() < 0.6:
+        act = moves[0].make(None).plan[0]
+        place = next(v for n, v in act.values.items() if act.tool.allowed[n].listed)
         kind, words = 'progress', s.language.say(s.rng, 'distance', place=place)
     else:
         words = s.language.say(s.rng, kind)
@@ -227,7 +234,7 @@ def stop(s):
 def timer(s):
     """Set a timer and hear it."""
     kind = s.rng.choice(('timer', 'timer', 'remind', 'remind', 'at', 'corrected'))
-    intent = s.timer_corrected() if kind == 'corrected' else s.timer(kind)
+    intent = timers.corrected(s) if kind == 'corrected' else timers.timer(s, kind)
     moves = [Move('idle', _now(intent))]
     if 'after_s' in intent.plan[0].arguments and s.rng.random() < 0.6:
         moves.append(Move('fired', lambda sim: None))
@@ -236,7 +243,7 @@ def timer(s):
 
 def every(s):
     """Be reminded again and again, until it is enough."""
-    intent = s.timer('every')
+    intent = timers.timer(s, 'every')
     period = intent.plan[0].arguments['every_s']
     stop_it = Act(s.key(), 'cancel', {}, None, {'key': intent.plan[0].key})
     enough = s.finish('cancel', [Stage(s.language.say(s.rng, 'cancel_timer'), (stop_it,))])
@@ -350,7 +357,7 @@ SHAPES: Dict[str, Tuple[Shape, float]] = {
     'sequence': (sequence, 6), 'dependent': (dependent, 9),
     'corrected': (corrected, 8), 'removed': (removed, 4),
     'replaced': (replaced, 3), 'twice': (twice, 3),
-    'multitask': (multitask, 6), 'progress': (progress, 9), 'idle_progress': (idle_progress, 1),
+    'multitask': (multitask, 6), 'progress': (progress, 12), 'idle_progress': (idle_progress, 1),
     'interruption': (interruption, 4), 'backchannel': (backchannel, 1),
     'out_of_order': (out_of_order, 4), 'cancel': (cancel, 4), 'cancel_one': (cancel_one, 2),
     'instead': (instead, 4), 'stop': (stop, 1), 'timer': (timer, 7), 'every': (every, 1),

@@ -8,13 +8,10 @@ from async_agent_ros.training.catalogues import LIKELY_LIST, SimTool
 from async_agent_ros.training.intents import Act, Intent, Ref, Stage
 from async_agent_ros.training.tables import fill, FILLERS, Language, OPENERS, slots, spoken
 
-_NUMBERS = {**dict(enumerate(
+NUMBERS = {**dict(enumerate(
     'zero one two three four five six seven eight nine ten eleven twelve'.split())),
     15: 'fifteen', 20: 'twenty', 25: 'twenty-five', 30: 'thirty', 40: 'forty', 45: 'forty-five',
     50: 'fifty', 60: 'sixty', 90: 'ninety'}
-_SPANS = (('half a minute', 30), ('a minute', 60), ('one and a half minutes', 90),
-          ('two and a half minutes', 150), ('a quarter of an hour', 900), ('half an hour', 1800),
-          ('an hour', 3600), ('two hours', 7200), ('one and a half hours', 5400))
 _QUESTION = re.compile(
     r'(what|where|who|how|when|which|is|are|do|does|did|have|has|can|could|would|will|any)\b', re.I)
 
@@ -87,12 +84,13 @@ class Speaker:
 
     def say(self, template: str, values: Mapping[str, Any]) -> str:
         """Fill a template; numbers come as digits or as words, things by any of their names."""
-        return fill(template, {k: self._value(v) for k, v in values.items()})
+        return fill(template, {k: self.value(v) for k, v in values.items()})
 
-    def _value(self, value):
-        if isinstance(value, int) and not isinstance(value, bool) and value in _NUMBERS and (
+    def value(self, value: Any) -> str:
+        """Return a value as it is said."""
+        if isinstance(value, int) and not isinstance(value, bool) and value in NUMBERS and (
                 self.rng.random() < 0.3):
-            return _NUMBERS[value]
+            return NUMBERS[value]
         forms = self._aliases.get(value, ()) if isinstance(value, str) else ()
         return self.rng.choice(forms) if forms and self.rng.random() < 0.4 else spoken(value)
 
@@ -264,7 +262,7 @@ class Speaker:
         if self.rng.random() < 0.4:
             goes, stays = (then, act) if self.rng.random() < 0.7 else (act, then)
             stages.append(Stage(self.language.say(
-                self.rng, 'not_that', value=self._value(goes.values[name])), (stays,)))
+                self.rng, 'not_that', value=self.value(goes.values[name])), (stays,)))
         return self.finish('twice', stages, template=clause)
 
     def removed(self, tools: Sequence[SimTool]) -> Intent:
@@ -316,63 +314,6 @@ class Speaker:
         return tool.allowed[canonical].listed if canonical in tool.allowed else ''
 
     # -- the agent's own tools ---------------------------------------------------------------------
-    def span(self) -> Tuple[str, int]:
-        """Return a time span in words and in seconds."""
-        kind = self.rng.random()
-        if kind < 0.2:
-            return self.rng.choice(_SPANS)
-        if kind < 0.55:
-            count = self.rng.choice((10, 15, 20, 30, 40, 45, 50, 60, 90))
-            return f'{self._value(count)} seconds', count
-        count = self.rng.choice((1, 2, 3, 4, 5, 10, 15, 20, 25))
-        return f'{self._value(count)} minute{"s" * (count != 1)}', 60 * count
-
-    def timer(self, kind: str) -> Intent:
-        """Ask for a timer; kinds: timer, remind, every, at."""
-        words, seconds = self.span()
-        chore = self.rng.choice(list(self.language.phrases['chores']))
-        template = self.rng.choice(list(self.language.phrases[kind]))
-        text = fill(template, {'span': words, 'chore': chore})
-        text = self.in_context(text if ',' in template or kind == 'at' else self.loosely(text, 1))
-        if kind == 'at':
-            clock, at = self.time_of_day()
-            text = fill(text, {'time': clock})
-            act = self.builtin('set_timer', at=at)
-            reply = f'I will wake you at {clock}.'
-        elif kind == 'every':
-            act = self.builtin('set_timer', every_s=seconds, text=chore)
-            reply = f'I will remind you every {words}.'
-        elif kind == 'remind':
-            act = self.builtin('set_timer', after_s=seconds, text=chore)
-            reply = f'I will remind you in {words}.'
-        else:
-            act = self.builtin('set_timer', after_s=seconds)
-            reply = f'The timer is set for {words}.'
-        return self.finish(kind, [Stage(text, (act,))], reply, template)
-
-    def timer_corrected(self) -> Intent:
-        """Ask for a timer and correct the time."""
-        template = self.language.say(self.rng, 'timer_corrected')
-        (wrong, false), (words, seconds) = self.span(), self.span()
-        act = self.builtin('set_timer', after_s=false)
-        head, tail = template.split(',', 1)
-        return self.finish('timer', [
-            Stage(fill(head, {'wrong': wrong}), (act,)),
-            Stage(fill(',' + tail, {'span': words}),
-                  (Act(act.key, act.name, {'after_s': seconds}),))],
-            f'The timer is set for {words}.', template)
-
-    def time_of_day(self) -> Tuple[str, str]:
-        """Return a time in words or digits, and as HH:MM."""
-        hour, minute = self.rng.randrange(24), self.rng.randrange(0, 60, 5)
-        if not 1 <= hour <= 11 or self.rng.random() < 0.4:
-            return f'{hour}:{minute:02}', f'{hour:02}:{minute:02}'
-        minute = self.rng.choice((0, 15, 30, 30, 45))
-        name, after = _NUMBERS[hour], _NUMBERS[hour + 1]
-        words = {0: f"{name} o'clock", 15: f'quarter past {name}', 30: f'half past {name}',
-                 45: f'quarter to {after}'}[minute]
-        return words, f'{hour:02}:{minute:02}'
-
     def helper(self, kind: str) -> Optional[Intent]:
         """Ask for a helper in the background; kinds: fork, spawn."""
         tools = [t for t in self.tools if t.concept.ask and t.spec.effect != 'confirm']

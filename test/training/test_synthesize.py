@@ -99,6 +99,38 @@ def test_every_shape_can_be_played(name):
     assert False, 'no robot has the tools for it'
 
 
+def test_a_request_is_called_on_the_partial_words_that_hold_all_of_it():
+    early = whole = 0
+    for one in _of_shape('question', 1.0):
+        for turn in one.simulation.turns:
+            intent = turn.intents[0] if turn.intents else None
+            if turn.triggers != ('partial',) or intent.kind != 'request':
+                continue
+            heard = turn.prompt.split('<final>')[-1]
+            heard = ' '.join(w.split('<|im_end|>')[0].strip()
+                             for w in heard.split('<partial>')[1:])
+            said = intent.text.strip('.?')
+            called = bool(turn.standing) or 'CALL {' in turn.completion
+            if heard.replace(' ,', ',') == said:
+                assert called
+                whole += 1
+            elif called:
+                assert said.startswith(heard.replace(' ,', ','))
+                early += 1
+    assert whole > 15 and early > 3
+
+
+def test_how_far_it_is_to_where_the_robot_drives_is_told_and_not_looked_up():
+    asked = 0
+    for one in _of_shape('progress', 0.0, count=90):
+        for turn in one.simulation.turns:
+            for intent in turn.intents:
+                if intent.kind == 'progress' and ('far' in intent.text or 'met' in intent.text):
+                    assert 'CALL' not in turn.completion
+                    asked += 'still driving' in turn.completion
+    assert asked > 8
+
+
 def test_things_happen_while_others_go_on():
     recipe = synthesize.Recipe(seed=2, stream=0.0)
     missing = {'interrupt', 'fork', 'spawn', 'failed', 'cancelled', 'progress', 'owed'}
