@@ -105,7 +105,8 @@ def _eval(parser, with_model=True) -> None:
     parser.add_argument('--modes', default='base,constrained,tuned',
                         help='of base, constrained, untrained (the base with the prompt of the '
                         'tuned model), tuned, tuned_constrained, comma-separated')
-    parser.add_argument('--workloads', default='templates,new_tools,natural')
+    parser.add_argument('--workloads', default='templates,new_tools,natural',
+                        help='of templates, new_tools, natural, natural_2, comma-separated')
     parser.add_argument('--cases', type=int, default=200, metavar='N',
                         help='per workload; of the natural set at most all (default: 200)')
     parser.add_argument('--case-seed', type=int, default=1, metavar='SEED')
@@ -261,8 +262,8 @@ def _measure(args) -> List[Dict[str, Any]]:
     robot, tuned_form = _robot(args), load_format(args.tuned_prompt)
     chosen = []
     for workload in args.workloads.split(','):
-        if workload == 'natural':
-            chosen += cases.natural(args.cases, sim_specs())
+        if workload in cases.NATURAL:
+            chosen += cases.natural(args.cases, sim_specs(), workload)
         elif workload in cases.WORKLOADS:
             chosen += cases.played(workload, args.cases, args.case_seed, robot, tuned_form)
         else:

@@ -2,7 +2,8 @@
 Cases for the evaluation: a ledger up to a point, and the calls that are right there.
 
 `templates`: the robot's own tools, templates of the split `test`. `new_tools`: invented tools with
-names and templates of `test`. `natural`: hand-written commands. Nothing of them was trained on.
+names and templates of `test`. `natural`, `natural_2`: hand-written commands. Nothing of them was
+trained on.
 """
 from dataclasses import dataclass
 import json
@@ -18,7 +19,9 @@ from async_agent_ros.core.words import Effect, Kind
 from async_agent_ros.training import shapes, synthesize
 from async_agent_ros.training.tables import read_yaml
 
-WORKLOADS = ('templates', 'new_tools', 'natural')
+NATURAL = ('natural', 'natural_2')
+"""Sets that were written by hand, each in a file of that name."""
+WORKLOADS = ('templates', 'new_tools', *NATURAL)
 S = 1_000_000_000
 UNFAIR = ('clock', 'both', 'fork', 'spawn')
 """Shapes that need tools which the prompt of the packaged base models hides."""
@@ -180,9 +183,9 @@ def _case(workload, turn, ledger, specs, name, form) -> Optional[Case]:
 
 
 # -- written by hand ------------------------------------------------------------------------------
-def natural(count: int, specs: Sequence[ToolSpec]) -> List[Case]:
-    """Return the hand-written cases over the simulated robot, spread over the whole set."""
-    entries = read_yaml('natural.yaml')
+def natural(count: int, specs: Sequence[ToolSpec], name: str = NATURAL[0]) -> List[Case]:
+    """Return hand-written cases over the simulated robot, spread over the whole set."""
+    entries = read_yaml(f'{name}.yaml')
     count = min(count or len(entries), len(entries))
     chosen = [entries[i * len(entries) // count] for i in range(count)]
     every = (*specs, *BUILT_IN.values())
@@ -196,7 +199,7 @@ def natural(count: int, specs: Sequence[ToolSpec]) -> List[Case]:
                                   for i, (name, arguments) in enumerate(
                                       item for call in option for item in call.items())}, {})
                       for option in options)
-        made.append(Case(f'natural-{number}', 'natural', 'words', (
+        made.append(Case(f'{name}-{number}', name, 'words', (
             *head, Entry(1, 6 * S, Kind.USER, words, name='speech')), 6 * S + S // 2, every,
             right))
     return made

@@ -8,7 +8,7 @@ from async_agent_ros.core.chatml import PromptFormat
 from async_agent_ros.core.ledger import Entry
 from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.core.words import Effect, Kind
-from async_agent_ros.training import cases, evaluate, faithful, synthesize, tables
+from async_agent_ros.training import cases, evaluate, faithful, synthesize, tables, timers
 from async_agent_ros.training.catalogues import own_tools
 from async_agent_ros.training.paths import load_format
 from async_agent_ros.training.robots import sim_robot
@@ -68,9 +68,10 @@ def test_ids_and_order_do_not_matter_but_operands_do():
         cases.comparable({'c1': ('cancel', {'call': 'go'})}, {'c4': 'go'}))
 
 
-def test_the_natural_set_is_large_valid_and_made_by_no_template(robot):
-    every = cases.natural(0, robot.specs)
-    assert len(every) >= 150 and len({c.entries[-1].content for c in every}) == len(every)
+def test_the_natural_sets_are_large_valid_and_made_by_no_template(robot):
+    every = [c for name in cases.NATURAL for c in cases.natural(0, robot.specs, name)]
+    assert len({c.entries[-1].content for c in every}) == len(every)
+    assert len(cases.natural(0, robot.specs)) >= 150
     assert len(cases.natural(20, robot.specs)) == 20
     specs = {s.name: s for s in (*robot.specs, *BUILT_IN.values())}
     for case in every:
@@ -151,7 +152,8 @@ def test_the_same_seed_gives_the_same_cases(robot):
 def test_no_utterance_that_is_generated_is_one_of_the_natural_set(robot):
     def bare(text):
         return ' '.join(re.findall(r"[a-z0-9']+", text.lower()))
-    natural = {bare(c.entries[-1].content) for c in cases.natural(0, robot.specs)}
+    natural = {bare(c.entries[-1].content) for name in cases.NATURAL
+               for c in cases.natural(0, robot.specs, name)}
     rng, tongue = random.Random(1), tables.language('train')
     own, said = own_tools(robot.specs, robot.phrases, 'train'), set()
     for _ in range(800):
@@ -160,5 +162,6 @@ def test_no_utterance_that_is_generated_is_one_of_the_natural_set(robot):
             said.add(bare(speaker.request(tool).text))
         said.add(bare(speaker.several(rng.sample(own, 2)).text))
         said |= {bare(i.text) for i in (speaker.small_talk(), speaker.unmeetable(),
-                                        speaker.timer('timer'), speaker.timer('at'))}
+                                        timers.timer(speaker, 'timer'),
+                                        timers.timer(speaker, 'at'))}
     assert len(said) > 5000 and not said & natural

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Make this adapter again, from nothing: config/models/sim_robot-0.5b/make.sh FOLDER
+#
+# It grew in five runs. Each began with the adapter of the one before, over conversations from the
+# tables of its time; so the data are written by the commits of that time, and their checksums must
+# be those of the time. Everything stays in FOLDER, and what was stopped goes on where it stopped.
+# About seven hours on two CPU cores with AMX. Needs a clone with its history, and `async-agent`
+# with the extra `training` on the PATH. On other processors the sums are rounded otherwise: the
+# adapter is then of the same kind, not the same to the last bit.
+set -euo pipefail
+
+here=$(realpath "$(dirname "$0")")
+root=$(git -C "$here" rev-parse --show-toplevel)
+out=$(realpath -m "${1:?usage: make.sh FOLDER}")
+python=$(dirname "$(command -v async-agent)")/python
+
+data() {    # RUN COMMIT SHA256 OPTION...
+    local run=$1 commit=$2 sum=$3 source="$out/$1/source"
+    shift 3
+    [ -f "$out/$run/data/card.json" ] && return
+    mkdir -p "$out/$run"
+    git -C "$root" worktree add --force --detach "$source" "$commit"
+    (cd "$source" && PYTHONPATH="$source" "$python" -c \
+        'import sys; from async_agent_ros.cli import main; sys.exit(main())' \
+        train synthesize --tools sim --out "$out/$run/data" "$@")
+    git -C "$root" worktree remove --force "$source"
+    if ! echo "$sum  $out/$run/data/train.jsonl" | sha256sum --check --status; then
+        echo "$out/$run/data/train.jsonl is not what run $run learned from" >&2
+        rm "$out/$run/data/card.json"
+        exit 1
+    fi
+}
+
+train() {    # RUN STEPS UNTIL LEARNING_RATE START
+    [ -d "$out/$1/run/adapter" ] && return
+    async-agent train sft --data "$out/$1/data" --out "$out/$1/run" \
+        --preset qwen2.5-coder-0.5b-cpu --threads 2 --steps "$2" --until "$3" \
+        --set save_every=20 --set "valid_every=$2" --set "learning_rate=$4" --set "start=$5"
+}
+
+data 1 7399e940f6a9 45d11a0f8fea38dccf76d4adda74735ddec2c0b94bc8e47ecc48240b5642d467 \
+    --conversations 1000 --seed 1 --own 0.5
+train 1 190 100 8e-4 ''
+data 2 1e4c2c8fff25 5bcfc1c04738be1a6a0f87a74b58eab846def2878e3ef4329e01f0a7cf7cbd18 \
+    --conversations 900 --seed 2 --own 0.45
+train 2 190 190 6e-4 "$out/1/run/checkpoint/adapter"
+data 3 10451f6639b7 422c85b7b36e2074b92cbbd23a36c84795dd9054a75f1578fa4c79fcedf48781 \
+    --conversations 1200 --seed 21 --own 0.4 --per-robot 5
+train 3 340 300 5e-4 "$out/2/run/adapter"
+data 4 64bf3dda0d64 d8f0825351324d283a47d065d24f527e71a4b2275744802bf98123dad5cda946 \
+    --conversations 1150 --seed 22 --own 0.4 --per-robot 5
+train 4 335 280 5e-4 "$out/3/run/adapter"
+async-agent train average "$out/3/run/adapter" "$out/4/run/adapter" -o "$out/4/mean"
+data 5 5621ae77cba3 24c03a50e6f73db2a0e72f2d0748b8c226f0d70765fb0ee7d5c909356b65eb7d \
+    --conversations 1150 --seed 23 --own 0.4 --per-robot 5
+train 5 320 320 5e-4 "$out/4/mean"
+async-agent train average "$out/4/mean" "$out/5/run/adapter" -o "$out/adapter"
+async-agent train export "$out/adapter" --model qwen2.5-coder-0.5b -o "$out/adapter.gguf"
+cmp "$out/adapter.gguf" "$here/adapter.gguf" && echo 'the same, byte for byte'
