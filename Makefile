@@ -16,7 +16,7 @@ DONE := .venv/.done
 RUN_ARGS ?=
 PYTEST_ARGS ?=
 # Models of the conversation, and of the tests besides.
-RUN_MODELS ?= default
+RUN_MODELS ?= demo
 TEST_MODELS ?= all
 # An extra package index with the CPU builds of torch: the usual build brings gigabytes of CUDA.
 TORCH_INDEX ?=

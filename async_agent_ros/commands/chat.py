@@ -11,7 +11,7 @@ from typing import List
 from async_agent_ros import bringup
 from async_agent_ros.commands.run import add_agent_arguments, node_parameters
 from async_agent_ros.commands.run import terminate_as_interrupt
-from async_agent_ros.demo.needs import have_models
+from async_agent_ros.demo.needs import chosen_model, have_models
 from async_agent_ros.demo.session import AgentSession, choose_domain
 from async_agent_ros.watch.speculation import DRAFT
 from async_agent_ros.watch.view import AgentView, Line
@@ -149,7 +149,7 @@ def run(args: argparse.Namespace) -> int:
     """Chat until the end of the input or Ctrl-C."""
     settings = bringup.Settings(
         namespace=args.namespace, params_file=args.params_file, engine=args.engine,
-        model=args.model, device=args.device, audio_out='device', bridge_file=args.bridge,
+        model=chosen_model(args), device=args.device, audio_out='device', bridge_file=args.bridge,
         nodes='tts,dialog_manager,dispatcher,sim_robot' if args.voice else 'text')
     if not have_models(settings, fetch=args.yes):
         return 1

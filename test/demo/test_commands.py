@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import wave
 
 from async_agent_ros import bringup
-from async_agent_ros.demo.needs import have_models, missing_models, needed_models
+from async_agent_ros.commands import models as models_command
+from async_agent_ros.demo.needs import (
+    chosen_model, demo_models, have_models, MODEL, missing_models, needed_models)
 from async_agent_ros.demo.session import choose_domain
 from async_agent_ros.record.reader import BagReader
 import pytest
@@ -71,6 +73,22 @@ def test_models_are_named_when_they_are_missing(tmp_path, monkeypatch, capsys):
     out = capsys.readouterr()
     assert 'MB to download' in out.out
     assert f'async-agent models get {" ".join(missing)}' in out.err
+
+
+def test_the_demo_speaks_with_the_model_of_its_robot_where_nothing_else_is_said():
+    def chosen(**given):
+        return chosen_model(SimpleNamespace(**{
+            'model': '', 'params_file': '', 'bridge': '', 'engine': '', **given}))
+    assert chosen() == chosen(engine='transformers') == MODEL
+    assert chosen(model='mine', bridge='nav2.yaml') == 'mine'
+    for other in ({'params_file': 'my.yaml'}, {'bridge': 'nav2.yaml'}, {'engine': 'openai'},
+                  {'engine': 'scripted'}):
+        assert chosen(**other) == '', other
+
+
+def test_what_make_run_downloads_is_all_that_it_needs():
+    assert set(needed_models(bringup.Settings(model=MODEL))) == set(demo_models())
+    assert models_command._expand(['demo', 'demo']) == demo_models()
 
 
 def test_only_what_the_nodes_load_is_needed(tmp_path):

@@ -53,7 +53,7 @@ train 4 335 280 5e-4 "$out/3/run/adapter"
 async-agent train average "$out/3/run/adapter" "$out/4/run/adapter" -o "$out/4/mean"
 data 5 5621ae77cba3 24c03a50e6f73db2a0e72f2d0748b8c226f0d70765fb0ee7d5c909356b65eb7d \
     --conversations 1150 --seed 23 --own 0.4 --per-robot 5
-train 5 320 320 5e-4 "$out/4/mean"
+train 5 320 280 5e-4 "$out/4/mean"
 async-agent train average "$out/4/mean" "$out/5/run/adapter" -o "$out/adapter"
 async-agent train export "$out/adapter" --model qwen2.5-coder-0.5b -o "$out/adapter.gguf"
 cmp "$out/adapter.gguf" "$here/adapter.gguf" && echo 'the same, byte for byte'
