@@ -167,6 +167,8 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tiny, method):
     settings = _settings(tiny, method=method, dropout=0.1 if method == 'lora' else 0.0)
     whole = Trainer(settings, tiny / 'data', tiny / f'whole-{method}').run()
     Trainer(settings, tiny / 'data', tiny / f'parts-{method}').run(until=2)
+    # what it has learned so far can be used
+    assert (tiny / f'parts-{method}' / ('adapter' if method == 'lora' else 'merged')).is_dir()
     parts = Trainer(settings, tiny / 'data', tiny / f'parts-{method}').run()
     assert [r['step'] for r in parts] == [0, 1, 2, 3, 4]
     losses = [r['loss'] for r in parts[1:]]
