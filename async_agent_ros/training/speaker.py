@@ -133,10 +133,9 @@ class Speaker:
 
     def request(self, tool: SimTool, kind: str = 'request') -> Intent:
         """Ask for one tool."""
-        ask = tool.concept.say and self.rng.random() < 0.5
-        clause = self.rng.choice(tool.concept.say if ask or not tool.concept.ask
-                                 else tool.concept.ask)
-        framed = not (ask or not tool.concept.ask)
+        says = bool(tool.concept.say) and self.rng.random() < 0.5
+        framed = bool(tool.concept.ask) and not says
+        clause = self.rng.choice(tool.concept.ask if framed else tool.concept.say)
         template = self.framed(clause) if framed else clause
         act = self.act(tool, template)
         marked = template.replace(clause, self._clear(tool, clause), 1)
