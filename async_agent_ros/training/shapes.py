@@ -67,7 +67,7 @@ def _at_once(s, count: int, test=lambda tool: True):
 
 def parallel(s):
     """Ask for two or three things at once."""
-    test = _reads if s.rng.random() < 0.35 else lambda tool: True
+    test = _reads if s.rng.random() < 0.45 else lambda tool: True
     tools = _at_once(s, s.rng.choice((2, 2, 3)), test)
     return tools and [Move('idle', _now(s.several(tools)))]
 
@@ -241,6 +241,12 @@ def timer(s):
     return moves
 
 
+def timer_beside(s):
+    """Set a timer and ask for something else in the same breath."""
+    tool = s.pick(lambda t: t.concept.ask and t.spec.effect != 'confirm')
+    return tool and [Move('idle', _now(timers.beside(s, tool)))]
+
+
 def every(s):
     """Be reminded again and again, until it is enough."""
     intent = timers.timer(s, 'every')
@@ -355,14 +361,16 @@ def again(s):
 SHAPES: Dict[str, Tuple[Shape, float]] = {
     'command': (command, 16), 'question': (question, 17), 'parallel': (parallel, 28),
     'sequence': (sequence, 6), 'dependent': (dependent, 9),
-    'corrected': (corrected, 8), 'removed': (removed, 4),
+    'corrected': (corrected, 8), 'removed': (removed, 6),
     'replaced': (replaced, 3), 'twice': (twice, 3),
     'multitask': (multitask, 6), 'progress': (progress, 12), 'idle_progress': (idle_progress, 1),
     'interruption': (interruption, 4), 'backchannel': (backchannel, 1),
     'out_of_order': (out_of_order, 4), 'cancel': (cancel, 4), 'cancel_one': (cancel_one, 2),
-    'instead': (instead, 4), 'stop': (stop, 1), 'timer': (timer, 7), 'every': (every, 1),
+    'instead': (instead, 4), 'stop': (stop, 1), 'timer': (timer, 8),
+    'timer_beside': (timer_beside, 3), 'every': (every, 1),
     'clock': (clock, 1), 'both': (both, 1), 'fork': (fork, 2), 'spawn': (spawn, 2),
-    'failure': (failure, 4), 'unmeetable': (unmeetable, 5), 'unknown_value': (unknown_value, 8),
+    'failure': (failure, 4), 'unmeetable': (unmeetable, 8),
+    'unknown_value': (unknown_value, 22),
     'small_talk': (small_talk, 7), 'about': (about, 3), 'confirmed': (confirmed, 4),
     'again': (again, 1)}
 """Shape and weight by name."""

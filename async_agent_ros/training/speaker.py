@@ -170,7 +170,9 @@ class Speaker:
         stages: List[Stage] = []
         templates = []
         for tool in tools:
-            asks = bool(tool.concept.ask) and not (tool.concept.say and self.rng.random() < 0.4)
+            # what is looked up is asked for in questions, what is to be done in requests
+            says = tool.concept.say and self.rng.random() < (0.65 if tool.reads else 0.35)
+            asks = bool(tool.concept.ask) and not says
             clause = self.rng.choice(tool.concept.ask if asks else tool.concept.say)
             if stages:
                 then = asks and all(a.reads for a in stages[-1].plan) and self.rng.random() < 0.2

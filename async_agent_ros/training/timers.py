@@ -1,33 +1,50 @@
 """What people say of timers, alarms and reminders, and the calls that they mean."""
 from typing import Tuple
 
+from async_agent_ros.training.catalogues import SimTool
 from async_agent_ros.training.intents import Act, Intent, Stage
 from async_agent_ros.training.speaker import NUMBERS, Speaker
 from async_agent_ros.training.tables import fill
 
 _SPANS = (('half a minute', 30), ('a minute', 60), ('one and a half minutes', 90),
           ('two and a half minutes', 150), ('a quarter of an hour', 900), ('half an hour', 1800),
-          ('an hour', 3600), ('two hours', 7200), ('one and a half hours', 5400))
+          ('three quarters of an hour', 2700), ('an hour', 3600), ('two hours', 7200),
+          ('one and a half hours', 5400), ('three hours', 10800), ('four hours', 14400),
+          ('a couple of minutes', 120))
 
 
 def span(s: Speaker) -> Tuple[str, int]:
     """Return a time span in words and in seconds."""
-    kind = s.rng.random()
-    if kind < 0.2:
+    if s.rng.random() < 0.2:
         return s.rng.choice(_SPANS)
-    if kind < 0.55:
+    count, unit, seconds = _counted(s)
+    return f'{s.value(count)} {unit}{"s" * (count != 1)}', seconds
+
+
+def short_span(s: Speaker) -> Tuple[str, int]:
+    """Return a time span as it stands before a noun, "an eight minute", and in seconds."""
+    count, unit, seconds = _counted(s)
+    words = s.value(count)
+    return f'{"an" if words in ("8", "11", "eight", "eleven") else "a"} {words} {unit}', seconds
+
+
+def _counted(s: Speaker) -> Tuple[int, str, int]:
+    if s.rng.random() < 0.3:
         count = s.rng.choice((10, 15, 20, 30, 40, 45, 50, 60, 90))
-        return f'{s.value(count)} seconds', count
-    count = s.rng.choice((1, 2, 3, 4, 5, 10, 15, 20, 25))
-    return f'{s.value(count)} minute{"s" * (count != 1)}', 60 * count
+        return count, 'second', count
+    count = s.rng.choice((*range(1, 13), 15, 20, 25, 30, 40, 45, 50))
+    return count, 'minute', 60 * count
 
 
 def timer(s: Speaker, kind: str) -> Intent:
     """Ask for a timer; kinds: timer, remind, every, at."""
-    words, seconds = span(s)
     chore = s.rng.choice(list(s.language.phrases['chores']))
     template = s.rng.choice(list(s.language.phrases[kind]))
-    text = fill(template, {'span': words, 'chore': chore})
+    words, seconds = short_span(s) if '{short}' in template else span(s)
+    text = fill(template, {'span': words, 'short': words, 'chore': chore})
+    # the answer repeats the time: "an eight minute timer" is set for eight minutes
+    if '{short}' in template:
+        words = words.split(' ', 1)[1] + 's' * (not words.endswith((' 1 minute', ' one minute')))
     text = s.in_context(text if ',' in template or kind == 'at' else s.loosely(text, 1))
     if kind == 'at':
         clock, at = time_of_day(s)
@@ -57,6 +74,24 @@ def corrected(s: Speaker) -> Intent:
         Stage(fill(',' + tail, {'span': words}),
               (Act(act.key, act.name, {'after_s': seconds}),))],
         f'The timer is set for {words}.', template)
+
+
+def beside(s: Speaker, tool: SimTool) -> Intent:
+    """Ask for a tool and for a timer in one breath, in either order."""
+    asked, timed = s.request(tool), timer(s, s.rng.choice(('timer', 'remind')))
+    act = asked.plan[-1]
+    told = '' if tool.reads else fill(s.rng.choice(tool.concept.ack), act.words)
+    replies = [told, timed.reply]
+    first, second = asked, timed
+    if s.rng.random() < 0.4:
+        first, second = timed, asked
+        replies.reverse()
+    # one breath: a thinking pause of the second half is left out
+    words, end = second.text.rstrip('.?'), second.text[len(second.text.rstrip('.?')):]
+    words = s.language.say(s.rng, 'joins') + words[0].lower() + words[1:] + end
+    stages = [Stage(x.words.rstrip('.?'), x.plan, x.pause_s) for x in first.stages]
+    return Intent('parallel', (*stages, Stage(words, (*first.plan, *second.plan))),
+                  ' '.join(filter(None, replies)), f'{first.template} + {second.template}')
 
 
 def time_of_day(s: Speaker) -> Tuple[str, str]:
