@@ -1,0 +1,69 @@
+"""What is said of timers means the call that stands beside it."""
+import random
+import re
+
+from async_agent_ros.training import robots, timers
+from async_agent_ros.training.catalogues import own_tools
+from async_agent_ros.training.speaker import NUMBERS, Speaker
+from async_agent_ros.training.tables import language
+import pytest
+
+SECONDS = {'second': 1, 'minute': 60, 'hour': 3600}
+COUNTS = {**{word: number for number, word in NUMBERS.items()}, 'a': 1, 'an': 1}
+
+
+@pytest.fixture
+def speaker():
+    """Return a speaker over the simulated robot's tools."""
+    robot = robots.sim_robot()
+    return Speaker(random.Random(3), language('train'),
+                   own_tools(robot.specs, robot.phrases, 'train'), disfluency=0.0)
+
+
+def _seconds(words):
+    """Return the seconds of '8 minutes' and the like, or None for other spans."""
+    found = re.search(r'([\w-]+) (second|minute|hour)s?\b', words)
+    count = COUNTS.get(found[1], found[1]) if found else ''
+    return int(count) * SECONDS[found[2]] if str(count).isdigit() else None
+
+
+def test_a_time_span_in_words_is_that_many_seconds(speaker):
+    counted = 0
+    for _ in range(400):
+        words, seconds = timers.span(speaker)
+        if not re.search('half|quarter|couple', words):
+            counted += 1
+            assert _seconds(words) == seconds, words
+    assert counted > 300
+
+
+def test_a_span_before_a_noun_has_no_plural_and_the_answer_has_one(speaker):
+    found = set()
+    for _ in range(2000):
+        intent = timers.timer(speaker, 'timer')
+        if '{short}' not in intent.template:
+            continue
+        said = re.search(r'\b(an?) (\w[\w-]*) (second|minute)\b', intent.text)
+        assert said and not re.search('(second|minute)s', intent.text), intent.text
+        assert (said[1] == 'an') == (said[2] in ('8', '11', 'eight', 'eleven')), intent.text
+        seconds = intent.plan[0].arguments['after_s']
+        assert _seconds(said[2] + ' ' + said[3]) == seconds
+        assert _seconds(intent.reply) == seconds
+        assert (said[3] + 's' in intent.reply) == (said[2] not in ('1', 'one')), intent.reply
+        found.add(seconds)
+    assert len(found) > 15
+
+
+def test_a_timer_beside_a_request_asks_for_both_and_the_answer_owns_up_to_both(speaker):
+    first = set()
+    for _ in range(200):
+        tool = speaker.pick(lambda t: t.concept.ask)
+        intent = timers.beside(speaker, tool)
+        names = [a.name for a in intent.plan]
+        assert sorted(names) == sorted([tool.spec.name, 'set_timer'])
+        first.add(names[0] == 'set_timer')
+        assert len(intent.stages) > 1 and len(intent.stages[0].plan) < 2
+        told = intent.reply
+        assert ('remind' in told) != ('timer is set' in told)
+        assert tool.reads or len(re.findall(r'[.]', told)) == 2, told
+    assert first == {True, False}
