@@ -106,7 +106,8 @@ def _eval(parser, with_model=True) -> None:
                         help='of base, constrained, untrained (the base with the prompt of the '
                         'tuned model), tuned, tuned_constrained, comma-separated')
     parser.add_argument('--workloads', default='templates,new_tools,natural',
-                        help='of templates, new_tools, natural, natural_2, comma-separated')
+                        help='of templates, new_tools, natural, natural_2, natural_3, '
+                        'comma-separated')
     parser.add_argument('--cases', type=int, default=200, metavar='N',
                         help='per workload; of the natural set at most all (default: 200)')
     parser.add_argument('--case-seed', type=int, default=1, metavar='SEED')

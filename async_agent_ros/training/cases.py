@@ -2,8 +2,8 @@
 Cases for the evaluation: a ledger up to a point, and the calls that are right there.
 
 `templates`: the robot's own tools, templates of the split `test`. `new_tools`: invented tools with
-names and templates of `test`. `natural`, `natural_2`: hand-written commands. Nothing of them was
-trained on.
+names and templates of `test`. `natural` and those numbered after it: commands written by hand.
+Nothing of them was trained on.
 """
 from dataclasses import dataclass
 import json
@@ -19,7 +19,7 @@ from async_agent_ros.core.words import Effect, Kind
 from async_agent_ros.training import shapes, synthesize
 from async_agent_ros.training.tables import read_yaml
 
-NATURAL = ('natural', 'natural_2')
+NATURAL = ('natural', 'natural_2', 'natural_3')
 """Sets that were written by hand, each in a file of that name."""
 WORKLOADS = ('templates', 'new_tools', *NATURAL)
 S = 1_000_000_000
