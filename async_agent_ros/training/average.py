@@ -6,6 +6,7 @@ Where both lie in one valley, the mean keeps what the first could and takes what
 """
 import pathlib
 import shutil
+from typing import Any, Mapping
 
 from async_agent_ros.training.sft import module, TrainingError
 
@@ -17,7 +18,8 @@ def average(first: pathlib.Path, second: pathlib.Path, out: pathlib.Path,
     """
     Write (1 - weight) * first + weight * second, in half precision; return the folder.
 
-    The folders hold adapters of peft. Raises TrainingError when they do not fit.
+    The folders hold adapters of peft. Layers that only the second one adapts are changed by `weight`
+    of what it changes there. Raises TrainingError when the two do not fit.
     """
     if not 0.0 <= weight <= 1.0:
         raise TrainingError(f'weight is {weight}: it must be between 0 and 1')
@@ -26,12 +28,19 @@ def average(first: pathlib.Path, second: pathlib.Path, out: pathlib.Path,
         if not (folder / WEIGHTS).is_file():
             raise TrainingError(f'{folder} holds no adapter; train one with: async-agent train sft')
     a, b = load(first / WEIGHTS), load(second / WEIGHTS)
-    if {k: v.shape for k, v in a.items()} != {k: v.shape for k, v in b.items()}:
+    if any(k not in b or v.shape != b[k].shape for k, v in a.items()):
         raise TrainingError(f'{first} and {second} are adapters of different models, layers or '
                             'ranks: they have no mean')
     out.mkdir(parents=True, exist_ok=True)
-    mean = {k: ((1.0 - weight) * a[k].float() + weight * b[k].float()).half() for k in a}
+    mean = {k: ((1.0 - weight) * _before(k, a, b[k]) + weight * b[k].float()).half() for k in b}
     module('safetensors.torch').save_file(mean, out / WEIGHTS, metadata={'format': 'pt'})
-    if first.resolve() != out.resolve():
-        shutil.copyfile(first / CONFIG, out / CONFIG)
+    if second.resolve() != out.resolve():
+        shutil.copyfile(second / CONFIG, out / CONFIG)
     return out
+
+
+def _before(name: str, first: Mapping[str, Any], second: Any) -> Any:
+    """Return a tensor of the first adapter; in a layer that it lacks, one that changes nothing."""
+    if name in first:
+        return first[name].float()
+    return second.float() if '.lora_A.' in name else second.float() * 0.0

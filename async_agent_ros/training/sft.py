@@ -123,13 +123,12 @@ class Trainer:
                 if not (begun / 'adapter_config.json').is_file():
                     raise TrainingError(f'{begun} holds no adapter to begin with; give the folder '
                                         'that `train sft` wrote, or leave `start` empty')
-                model = peft.PeftModel.from_pretrained(model, begun, is_trainable=True)
-            else:
-                layers = list(range(model.config.num_hidden_layers))
-                model = peft.get_peft_model(model, peft.LoraConfig(
+            layers = list(range(model.config.num_hidden_layers))[-s.top_layers:]    # -0: all
+            model = widened(peft, model, begun, layers) if begun else peft.get_peft_model(
+                model, peft.LoraConfig(
                     r=s.rank, lora_alpha=s.alpha, lora_dropout=s.dropout,
                     target_modules=list(s.modules), task_type='CAUSAL_LM',
-                    layers_to_transform=layers[-s.top_layers:]))    # -0: all
+                    layers_to_transform=layers))
             for part in model.modules() if self.mixed else ():
                 # autocast casts what goes in; peft would cast it up first
                 if hasattr(part, 'cast_input_dtype_enabled'):
@@ -339,6 +338,18 @@ class Trainer:
         (target / 'adapter_config.json').write_text(json.dumps(config, indent=1,
                                                                sort_keys=True) + '\n')
         return target
+
+
+def widened(peft, model, adapter: pathlib.Path, layers: Sequence[int]):
+    """Return the model with an adapter to go on with; layers that it lacks begin fresh."""
+    config = peft.PeftConfig.from_pretrained(adapter)
+    config.inference_mode = False
+    if config.layers_to_transform is not None:
+        config.layers_to_transform = sorted({*config.layers_to_transform, *layers})
+    model = peft.get_peft_model(model, config)
+    weights = module('safetensors.torch').load_file(adapter / 'adapter_model.safetensors')
+    peft.set_peft_model_state_dict(model, weights)
+    return model
 
 
 def save_weights(torch, model, tokenizer, target: pathlib.Path) -> None:

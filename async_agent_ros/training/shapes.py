@@ -67,9 +67,20 @@ def _at_once(s, count: int, test=lambda tool: True):
 
 def parallel(s):
     """Ask for two or three things at once."""
-    test = _reads if s.rng.random() < 0.45 else lambda tool: True
+    kind = s.rng.random()
+    if kind < 0.2:
+        return beside(s)
+    test = _reads if kind < 0.55 else lambda tool: True
     tools = _at_once(s, s.rng.choice((2, 2, 3)), test)
     return tools and [Move('idle', _now(s.several(tools)))]
+
+
+def beside(s):
+    """Ask for something that takes long, and for something to be looked up meanwhile."""
+    first, second = s.pick(lambda t: _slow(t) and t.concept.ask), s.pick(_reads)
+    if first is None or second is None or first.spec.name in second.concept.after:
+        return None
+    return [Move('idle', _now(s.several([first, second])))]
 
 
 def sequence(s):
@@ -79,8 +90,10 @@ def sequence(s):
               and t.spec.effect != 'confirm']
     if first is None or not others:
         return None
-    waiting = [t for t in others if first.spec.name in t.concept.after]
-    return [Move('idle', _now(s.sequence(first, s.rng.choice(waiting or others))))]
+    # a lookup that has nothing to wait for seldom waits: it runs beside
+    waiting = [t for t in others if first.spec.name in t.concept.after] or [
+        t for t in others if not t.reads or s.rng.random() < 0.25]
+    return waiting and [Move('idle', _now(s.sequence(first, s.rng.choice(waiting))))]
 
 
 def dependent(s):
@@ -233,7 +246,7 @@ def stop(s):
 
 def timer(s):
     """Set a timer and hear it."""
-    kind = s.rng.choice(('timer', 'timer', 'remind', 'remind', 'at', 'corrected'))
+    kind = s.rng.choice(('timer', 'timer', 'remind', 'remind', 'at', 'at', 'corrected'))
     intent = timers.corrected(s) if kind == 'corrected' else timers.timer(s, kind)
     moves = [Move('idle', _now(intent))]
     if 'after_s' in intent.plan[0].arguments and s.rng.random() < 0.6:

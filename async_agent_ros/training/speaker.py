@@ -92,7 +92,7 @@ class Speaker:
                 self.rng.random() < 0.3):
             return NUMBERS[value]
         forms = self._aliases.get(value, ()) if isinstance(value, str) else ()
-        return self.rng.choice(forms) if forms and self.rng.random() < 0.4 else spoken(value)
+        return self.rng.choice(forms) if forms and self.rng.random() < 0.5 else spoken(value)
 
     def finish(self, kind: str, stages: Sequence[Stage], reply: str = '', template: str = '',
                helper: Sequence[Act] = ()) -> Intent:

@@ -97,10 +97,11 @@ def beside(s: Speaker, tool: SimTool) -> Intent:
 def time_of_day(s: Speaker) -> Tuple[str, str]:
     """Return a time in words or digits, and as HH:MM."""
     hour, minute = s.rng.randrange(24), s.rng.randrange(0, 60, 5)
-    if not 1 <= hour <= 11 or s.rng.random() < 0.4:
+    if not 1 <= hour <= 11 or s.rng.random() < 0.3:
         return f'{hour}:{minute:02}', f'{hour:02}:{minute:02}'
-    minute = s.rng.choice((0, 15, 30, 30, 45))
+    minute = s.rng.choice((0, 10, 15, 15, 20, 30, 30, 40, 45, 45, 45, 50))
     name, after = NUMBERS[hour], NUMBERS[hour + 1]
-    words = {0: f"{name} o'clock", 15: f'quarter past {name}', 30: f'half past {name}',
-             45: f'quarter to {after}'}[minute]
+    words = {0: f"{name} o'clock", 10: f'ten past {name}', 15: f'quarter past {name}',
+             20: f'twenty past {name}', 30: f'half past {name}', 40: f'twenty to {after}',
+             45: f'quarter to {after}', 50: f'ten to {after}'}[minute]
     return words, f'{hour:02}:{minute:02}'
