@@ -344,6 +344,7 @@ def widened(peft, model, adapter: pathlib.Path, layers: Sequence[int]):
     """Return the model with an adapter to go on with; layers that it lacks begin fresh."""
     config = peft.PeftConfig.from_pretrained(adapter)
     config.inference_mode = False
+    config.base_model_name_or_path = None    # written again on export; peft warns of another one
     if config.layers_to_transform is not None:
         config.layers_to_transform = sorted({*config.layers_to_transform, *layers})
     model = peft.get_peft_model(model, config)

@@ -18,7 +18,8 @@ pytest.importorskip('peft')
 import torch    # noqa: I100, E402
 import transformers    # noqa: E402
 
-from async_agent_ros.training.gguf_adapter import facts, write_gguf    # noqa: I100, E402
+from async_agent_ros.training.average import average    # noqa: I100, E402
+from async_agent_ros.training.gguf_adapter import facts, write_gguf    # noqa: E402
 from async_agent_ros.training.sft import merge, Trainer, TrainingError    # noqa: I100, E402
 
 
@@ -150,6 +151,21 @@ def test_a_run_can_begin_with_an_adapter(tiny):
     assert on.step == 1
     with pytest.raises(TrainingError, match='no adapter to begin with'):
         Trainer(_settings(tiny, start=str(tiny)), tiny / 'data', tiny / 'run-no').prepare()
+
+
+def test_layers_that_an_adapter_lacks_begin_fresh_and_change_nothing_at_first(tiny):
+    top = Trainer(_settings(tiny, top_layers=1, steps=2), tiny / 'data', tiny / 'run-narrow')
+    top.run()
+    start = str(tiny / 'run-narrow' / 'adapter')
+    wide = Trainer(_settings(tiny, start=start), tiny / 'data', tiny / 'run-wide')
+    wide.prepare()
+    assert sum(p.requires_grad for p in wide.model.parameters()) == 28
+    assert wide.validate()[0] == pytest.approx(top.validate()[0], abs=2e-3)    # half precision
+    wide.run(until=2)
+    mean = average(pathlib.Path(start), tiny / 'run-wide' / 'adapter', tiny / 'mean', 0.0)
+    same = Trainer(_settings(tiny, start=str(mean)), tiny / 'data', tiny / 'run-mean')
+    same.prepare()
+    assert same.validate()[0] == pytest.approx(top.validate()[0], abs=2e-3)
 
 
 def test_packs_hold_every_sample_once_in_an_order_by_seed():

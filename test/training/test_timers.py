@@ -67,3 +67,22 @@ def test_a_timer_beside_a_request_asks_for_both_and_the_answer_owns_up_to_both(s
         assert ('remind' in told) != ('timer is set' in told)
         assert tool.reads or len(re.findall(r'[.]', told)) == 2, told
     assert first == {True, False}
+
+
+def test_a_time_in_words_is_that_time(speaker):
+    past = {'ten past': 10, 'quarter past': 15, 'twenty past': 20, 'half past': 30,
+            'twenty to': -20, 'quarter to': -15, 'ten to': -10}
+    seen = set()
+    for _ in range(500):
+        words, at = timers.time_of_day(speaker)
+        hour, minute = (int(part) for part in at.split(':'))
+        assert len(at) == 5 and hour < 24 and minute < 60
+        found = re.fullmatch(r'(.*(?:past|to)) (\w+)|(\w+) o\'clock', words)
+        if not found:
+            assert words == f'{hour}:{minute:02}'
+            continue
+        lead = found[1] or "o'clock"
+        seen.add(lead)
+        minutes = 60 * COUNTS[found[2] or found[3]] + past.get(lead, 0)
+        assert minutes == 60 * hour + minute, words
+    assert seen == {*past, "o'clock"}
