@@ -18,8 +18,8 @@ def average(first: pathlib.Path, second: pathlib.Path, out: pathlib.Path,
     """
     Write (1 - weight) * first + weight * second, in half precision; return the folder.
 
-    The folders hold adapters of peft. Layers that only the second one adapts are changed by `weight`
-    of what it changes there. Raises TrainingError when the two do not fit.
+    The folders hold adapters of peft. In layers that only the second one adapts, `weight` of its
+    change is kept. Raises TrainingError when the two do not fit.
     """
     if not 0.0 <= weight <= 1.0:
         raise TrainingError(f'weight is {weight}: it must be between 0 and 1')

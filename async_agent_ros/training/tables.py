@@ -2,8 +2,9 @@
 The language of synthetic conversations: tables that people can read and extend.
 
 One file per split (data/train.yaml, valid.yaml, test.yaml), and more concepts in a folder with the
-name of the split; the splits share no template and no tool name. A file holds word lists, frames around requests, what people say about running calls, small
-talk, and `concepts`: what a tool is for, and how people speak of it.
+name of the split; the splits share no template and no tool name. A file holds word lists, frames
+around requests, what people say about running calls, small talk, and `concepts`: what a tool is
+for, and how people speak of it.
 
 A concept: `names` and `describe` (one of each is taken), `effect`, `args` ({canonical name|synonym:
 values}), `ask` (clauses after "please"), `say` (whole sentences), `there` ({argument: clauses for
