@@ -7,6 +7,7 @@ Nothing of them was trained on.
 """
 from dataclasses import dataclass
 import json
+import re
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from async_agent_ros.core import operands
@@ -26,6 +27,8 @@ S = 1_000_000_000
 UNFAIR = ('clock', 'both', 'fork', 'spawn')
 """Shapes that need tools which the prompt of the packaged base models hides."""
 Plan = List[Tuple[str, Any]]
+_ARTICLE = re.compile(r'(the|an?) (?=\w)')
+"""The menu is the same document as `menu`."""
 
 
 @dataclass(frozen=True)
@@ -108,11 +111,11 @@ def comparable(plan: Mapping[str, Tuple[str, Any]], running: Mapping[str, str]) 
 
 
 def _numbers(value: Any) -> Any:
-    """Return a value with 4.0 as 4, and text without case and spaces around it."""
+    """Return a value with 4.0 as 4, and text without case, article and spaces around it."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, str):
-        return ' '.join(value.lower().split())
+        return _ARTICLE.sub('', ' '.join(value.lower().split()))
     if isinstance(value, Mapping):
         return {k: _numbers(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

@@ -2,7 +2,7 @@
 from dataclasses import replace
 import random
 import re
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from async_agent_ros.training.catalogues import LIKELY_LIST, SimTool
 from async_agent_ros.training.intents import Act, Intent, Ref, Stage
@@ -12,6 +12,7 @@ NUMBERS = {**dict(enumerate(
     'zero one two three four five six seven eight nine ten eleven twelve'.split())),
     15: 'fifteen', 20: 'twenty', 25: 'twenty-five', 30: 'thirty', 40: 'forty', 45: 'forty-five',
     50: 'fifty', 60: 'sixty', 90: 'ninety'}
+_IDLE = frozenset('the and for such this that with look long'.split())
 _QUESTION = re.compile(
     r'(what|where|who|how|when|which|is|are|do|does|did|have|has|can|could|would|will|any)\b', re.I)
 
@@ -20,6 +21,12 @@ _CLEAR = '\x02'
 _LEAD = re.compile(
     '^((' + '|'.join(sorted({w.strip(',') for w in (*OPENERS, *FILLERS)}, key=len, reverse=True))
     + r'|robot|now|yeah)\b,? *)+', re.I)
+
+
+def _stems(text: str) -> FrozenSet[str]:
+    """Return the beginnings of the words of a template that say what it is about."""
+    words = re.findall('[a-z]{3,}', re.sub(r'\{\w+\}', ' ', text).lower().replace('_', ' '))
+    return frozenset(w[:5] for w in words if w not in _IDLE)
 
 
 class Speaker:
@@ -33,6 +40,8 @@ class Speaker:
         self.tools = list(tools)
         self.foreign = list(foreign)
         self.disfluency = disfluency
+        self._abilities = [_stems(' '.join((
+            t.spec.name, t.spec.description, *t.concept.ask, *t.concept.say))) for t in tools]
         self._aliases = {v: forms for t in tools for v, forms in t.concept.spoken.items()}
         self._keys = 0
         self._plain = rng.random() < 0.3
@@ -346,19 +355,27 @@ class Speaker:
 
     def unmeetable(self) -> Intent:
         """Ask for what no tool can do."""
-        if self.foreign and self.rng.random() < 0.5:
-            tool = self.rng.choice(self.foreign)
+        foreign = [t for t in self.foreign if not self._seems_able(t.concept.inf)]
+        # mostly what another robot could do: a request that no robot ever meets is refused by heart
+        if foreign and self.rng.random() < 0.8:
+            tool = self.rng.choice(foreign)
             clause = self.rng.choice(tool.concept.ask or tool.concept.say)
             act = self.act(tool, clause)
             template = self.framed(clause) if tool.concept.ask else clause
             return self.finish('unmeetable', [Stage(self.say(self.loosely(template), act.values))],
                                f'Sorry, I cannot {act.inf()}, I have no tool for that.', template)
         here = {name for t in self.tools for name in t.concept.names}
-        words, what = self.rng.choice([entry[:2] for entry in self.language.phrases['unmeetable']
-                                       if not here & set(entry[2:])])
+        words, what = self.rng.choice([
+            entry[:2] for entry in self.language.phrases['unmeetable']
+            if not here & set(entry[2:]) and not self._seems_able(entry[1])])
         template = words if _QUESTION.match(words) else self.framed(words)
         return self.finish('unmeetable', [Stage(self.loosely(template))],
                            f'Sorry, I cannot {what}, I have no tool for that.', words)
+
+    def _seems_able(self, what: str) -> bool:
+        """Tell whether a tool speaks of all that a request is about: then it may well meet it."""
+        needed = _stems(what)
+        return bool(needed) and any(needed <= stems for stems in self._abilities)
 
     def unknown_value(self) -> Optional[Tuple[SimTool, Intent]]:
         """Return a tool, and a request for a value that its schema does not list."""

@@ -59,6 +59,13 @@ def test_a_base_model_reads_partial_words_as_an_utterance(played):
     assert case.heard in plain
 
 
+def test_an_article_before_a_text_does_not_matter():
+    def plan(what):
+        return cases.comparable({'c1': ('print', {'document': what, 'copies': 2.0})}, {})
+    assert plan('the menu') == plan('menu') == plan('a Menu') != plan('theatre menu')
+    assert plan('a') != plan('')
+
+
 def test_ids_and_order_do_not_matter_but_operands_do():
     find, go = ('find', {'what': 'Cup'}), ('go', {'to': '$c1.place'})
     first = cases.comparable({'c1': find, 'c2': go}, {})

@@ -1,14 +1,17 @@
 """Synthetic conversations: deterministic, as the run-time lays them out, loss on own words only."""
 import json
+import random
 
 from async_agent_ros.core.chatml import Parser, Rejected, render
 from async_agent_ros.core.chatml_render import END
 from async_agent_ros.core.words import Effect, Kind
 from async_agent_ros.training import shapes, synthesize
+from async_agent_ros.training.catalogues import invented
 from async_agent_ros.training.paths import load_format
 from async_agent_ros.training.robots import sim_robot
 from async_agent_ros.training.samples import read, Sample
-from async_agent_ros.training.tables import SPLITS
+from async_agent_ros.training.speaker import Speaker
+from async_agent_ros.training.tables import language, SPLITS
 import pytest
 
 FORM = load_format('prompt_tuned.yaml')
@@ -192,6 +195,23 @@ def test_what_must_wait_for_another_tool_is_never_asked_for_beside_it():
                 for intent in turn.intents:
                     for a in intent.plan:
                         assert not waits.get(a.name, set()) & {b.name for b in intent.plan}
+
+
+def test_what_a_tool_seems_able_to_do_is_never_refused():
+    tongue = language('train')
+    tools = [t for t in invented(random.Random(1), tongue, 400, odd_names=0.0, pairs=0.0)
+             if t.concept.names[0] in ('vacuum', 'take_photo')]
+    others = invented(random.Random(2), tongue, 60, odd_names=0.0, pairs=0.0)
+    speaker = Speaker(random.Random(3), tongue, tools, [
+        t for t in others if t.concept.names[0] not in ('vacuum', 'take_photo')])
+    said = [speaker.unmeetable() for _ in range(300)]
+    replies = {i.reply for i in said}
+    assert not {'Sorry, I cannot clean, I have no tool for that.',
+                'Sorry, I cannot take pictures, I have no tool for that.'} & replies
+    phrases = {p[0] for p in tongue.phrases['unmeetable']}
+    by_heart = sum(any(p in i.template for p in phrases) for i in said)
+    assert 20 < by_heart < 120    # the rest is what other robots can do
+    assert not any(i.plan for i in said)
 
 
 def test_a_value_that_is_not_known_stands_beside_one_that_is():
