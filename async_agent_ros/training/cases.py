@@ -106,20 +106,20 @@ def comparable(plan: Mapping[str, Tuple[str, Any]], running: Mapping[str, str]) 
             target = arguments.get('call')
             alone = [n for n in running.values()].count(running.get(target, '')) == 1
             arguments = {**arguments, 'call': running[target] if alone else target}
-        found.append((name, canonical_json(_numbers(arguments))))
+        found.append((name, canonical_json(_normal(arguments))))
     return tuple(sorted(found))
 
 
-def _numbers(value: Any) -> Any:
+def _normal(value: Any) -> Any:
     """Return a value with 4.0 as 4, and text without case, article and spaces around it."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, str):
         return _ARTICLE.sub('', ' '.join(value.lower().split()))
     if isinstance(value, Mapping):
-        return {k: _numbers(v) for k, v in value.items()}
+        return {k: _normal(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_numbers(v) for v in value]
+        return [_normal(v) for v in value]
     return value
 
 

@@ -6,7 +6,7 @@ allow (nothing to depend on, nothing that takes time) returns None, and another 
 """
 from typing import Callable, Dict, List, Optional, Tuple
 
-from async_agent_ros.training import timers
+from async_agent_ros.training import refusals, timers
 from async_agent_ros.training.intents import Act, Intent, Stage
 from async_agent_ros.training.simulation import Move, Simulation
 from async_agent_ros.training.speaker import Speaker
@@ -320,12 +320,12 @@ def failure(s):
 
 def unmeetable(s):
     """Ask for what no tool can do."""
-    return [Move('idle', _now(s.unmeetable()))]
+    return [Move('idle', _now(refusals.unmeetable(s)))]
 
 
 def unknown_value(s):
     """Ask for a value that the schema does not list, and beside it for one that it does."""
-    found = s.unknown_value()
+    found = refusals.unknown_value(s)
     if found is None:
         return None
     # Without the second one, a model learns to refuse instead of to look the value up.

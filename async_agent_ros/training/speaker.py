@@ -2,9 +2,9 @@
 from dataclasses import replace
 import random
 import re
-from typing import Any, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
-from async_agent_ros.training.catalogues import LIKELY_LIST, SimTool
+from async_agent_ros.training.catalogues import SimTool
 from async_agent_ros.training.intents import Act, Intent, Ref, Stage
 from async_agent_ros.training.tables import fill, FILLERS, Language, OPENERS, slots, spoken
 
@@ -12,21 +12,15 @@ NUMBERS = {**dict(enumerate(
     'zero one two three four five six seven eight nine ten eleven twelve'.split())),
     15: 'fifteen', 20: 'twenty', 25: 'twenty-five', 30: 'thirty', 40: 'forty', 45: 'forty-five',
     50: 'fifty', 60: 'sixty', 90: 'ninety'}
-_IDLE = frozenset('the and for such this that with look long'.split())
-_QUESTION = re.compile(
+QUESTION = re.compile(
     r'(what|where|who|how|when|which|is|are|do|does|did|have|has|can|could|would|will|any)\b', re.I)
+"""What a sentence begins with that is a question."""
 
 _CLEAR = '\x02'
 """Stands in a template where enough is said."""
 _LEAD = re.compile(
     '^((' + '|'.join(sorted({w.strip(',') for w in (*OPENERS, *FILLERS)}, key=len, reverse=True))
     + r'|robot|now|yeah)\b,? *)+', re.I)
-
-
-def _stems(text: str) -> FrozenSet[str]:
-    """Return the beginnings of the words of a template that say what it is about."""
-    words = re.findall('[a-z]{3,}', re.sub(r'\{\w+\}', ' ', text).lower().replace('_', ' '))
-    return frozenset(w[:5] for w in words if w not in _IDLE)
 
 
 class Speaker:
@@ -40,8 +34,6 @@ class Speaker:
         self.tools = list(tools)
         self.foreign = list(foreign)
         self.disfluency = disfluency
-        self._abilities = [_stems(' '.join((
-            t.spec.name, t.spec.description, *t.concept.ask, *t.concept.say))) for t in tools]
         self._aliases = {v: forms for t in tools for v, forms in t.concept.spoken.items()}
         self._keys = 0
         self._plain = rng.random() < 0.3
@@ -113,7 +105,7 @@ class Speaker:
         if not self._plain:
             first = first[0].upper() + first[1:]
             bare = _LEAD.sub('', first)
-            mark = '?' if _QUESTION.match(bare) else '.'
+            mark = '?' if QUESTION.match(bare) else '.'
             last = stages[-1] if len(stages) > 1 else Stage(first, stages[0].plan)
             stages[-1] = Stage(last.words + mark, last.plan, last.pause_s)
         if self._plain:
@@ -162,7 +154,7 @@ class Speaker:
         named = clause.rfind('}') + 1
         # to look something up, nothing is waited for: "where is the cup | at the moment"
         early = named and tool.reads and (
-            clause in tool.concept.ask or _QUESTION.match(clause))
+            clause in tool.concept.ask or QUESTION.match(clause))
         at = named if early else len(clause)
         return clause[:at] + _CLEAR + clause[at:]
 
@@ -352,51 +344,3 @@ class Speaker:
         reply = 'I am a robot with tools. ' + ' '.join(f'I can {p}.' for p in parts)
         return self.finish('about', [Stage(self.language.say(self.rng, 'about'))],
                            reply + ' Just tell me what you need.')
-
-    def unmeetable(self) -> Intent:
-        """Ask for what no tool can do."""
-        foreign = [t for t in self.foreign if not self._seems_able(t.concept.inf)]
-        # mostly what another robot could do: a request that no robot ever meets is refused by heart
-        if foreign and self.rng.random() < 0.8:
-            tool = self.rng.choice(foreign)
-            clause = self.rng.choice(tool.concept.ask or tool.concept.say)
-            act = self.act(tool, clause)
-            template = self.framed(clause) if tool.concept.ask else clause
-            return self.finish('unmeetable', [Stage(self.say(self.loosely(template), act.values))],
-                               f'Sorry, I cannot {act.inf()}, I have no tool for that.', template)
-        here = {name for t in self.tools for name in t.concept.names}
-        words, what = self.rng.choice([
-            entry[:2] for entry in self.language.phrases['unmeetable']
-            if not here & set(entry[2:]) and not self._seems_able(entry[1])])
-        template = words if _QUESTION.match(words) else self.framed(words)
-        return self.finish('unmeetable', [Stage(self.loosely(template))],
-                           f'Sorry, I cannot {what}, I have no tool for that.', words)
-
-    def _seems_able(self, what: str) -> bool:
-        """Tell whether a tool speaks of all that a request is about: then it may well meet it."""
-        needed = _stems(what)
-        return bool(needed) and any(needed <= stems for stems in self._abilities)
-
-    def unknown_value(self) -> Optional[Tuple[SimTool, Intent]]:
-        """Return a tool, and a request for a value that its schema does not list."""
-        options = []
-        for tool in self.tools:
-            for name, values in tool.allowed.items():
-                whole = self.language.lists.get(values.listed) or self.language.lists.get(
-                    LIKELY_LIST.get(name, ''), ())
-                # "the kitchen" may mean the old kitchen, where there is one
-                others = [v for v in whole if not any(v in str(c) for c in values.choices)]
-                asks = [a for a in (*tool.concept.ask, *tool.concept.say) if name in slots(a)]
-                if values.kind == 'enum' and others and asks:
-                    options.append((tool, name, others, asks))
-        if not options:
-            return None
-        tool, name, others, asks = self.rng.choice(options)
-        clause = self.rng.choice(asks)
-        act = self.act(tool, clause)
-        wrong = self.rng.choice(others)
-        template = self.framed(clause) if clause in tool.concept.ask else clause
-        return tool, self.finish(
-            'unknown_value', [Stage(self.say(self.loosely(template),
-                                             {**act.values, name: wrong}))],
-            f'Sorry, I do not know the {wrong}.', template)

@@ -8,7 +8,8 @@ from async_agent_ros.core.chatml import PromptFormat
 from async_agent_ros.core.ledger import Entry
 from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.core.words import Effect, Kind
-from async_agent_ros.training import cases, evaluate, faithful, synthesize, tables, timers
+from async_agent_ros.training import (
+    cases, evaluate, faithful, refusals, synthesize, tables, timers)
 from async_agent_ros.training.catalogues import own_tools
 from async_agent_ros.training.paths import load_format
 from async_agent_ros.training.robots import sim_robot
@@ -168,7 +169,7 @@ def test_no_utterance_that_is_generated_is_one_of_the_natural_set(robot):
         for tool in own:
             said.add(bare(speaker.request(tool).text))
         said.add(bare(speaker.several(rng.sample(own, 2)).text))
-        said |= {bare(i.text) for i in (speaker.small_talk(), speaker.unmeetable(),
+        said |= {bare(i.text) for i in (speaker.small_talk(), refusals.unmeetable(speaker),
                                         timers.timer(speaker, 'timer'),
                                         timers.timer(speaker, 'at'))}
     assert len(said) > 5000 and not said & natural

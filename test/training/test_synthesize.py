@@ -5,7 +5,7 @@ import random
 from async_agent_ros.core.chatml import Parser, Rejected, render
 from async_agent_ros.core.chatml_render import END
 from async_agent_ros.core.words import Effect, Kind
-from async_agent_ros.training import shapes, synthesize
+from async_agent_ros.training import refusals, shapes, synthesize
 from async_agent_ros.training.catalogues import invented
 from async_agent_ros.training.paths import load_format
 from async_agent_ros.training.robots import sim_robot
@@ -204,7 +204,7 @@ def test_what_a_tool_seems_able_to_do_is_never_refused():
     others = invented(random.Random(2), tongue, 60, odd_names=0.0, pairs=0.0)
     speaker = Speaker(random.Random(3), tongue, tools, [
         t for t in others if t.concept.names[0] not in ('vacuum', 'take_photo')])
-    said = [speaker.unmeetable() for _ in range(300)]
+    said = [refusals.unmeetable(speaker) for _ in range(300)]
     replies = {i.reply for i in said}
     assert not {'Sorry, I cannot clean, I have no tool for that.',
                 'Sorry, I cannot take pictures, I have no tool for that.'} & replies
