@@ -35,8 +35,11 @@ class Settings:
     cut_timeout_s: float = 0.5
     """Wait for the sink to say what was heard, after a stop."""
     confirm_timeout_s: float = 30.0
-    find_timeout_s: float = 5.0
-    """After a restart: wait for word of a call that ran, until it counts as lost."""
+    find_timeout_s: float = 15.0
+    """
+    After a restart: wait for word of a call that ran, until it counts as lost. The manager and the
+    dispatcher must have found each other by then, which takes seconds on a busy machine.
+    """
     confirm_question: str = 'Shall I really {action}?'
     acknowledgement: str = ''
     """

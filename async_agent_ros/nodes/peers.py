@@ -1,6 +1,6 @@
 """Who is there: leases of tool servers, liveliness of the agent's own nodes."""
 import time
-from typing import Callable, Dict, Iterable, Tuple
+from typing import Callable, Dict, Iterable, Set, Tuple
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
@@ -12,6 +12,12 @@ from async_agent_ros.msg import ToolAnnouncement
 from async_agent_ros.tools.discovery import FOUND_WITHIN_S
 from async_agent_ros.tools.msgs import spec_from_msg
 
+YOUNG_S = 2 * FOUND_WITHIN_S
+"""
+For so long the silence of a peer that was just found is doubted: to count a living dispatcher as
+dead loses every call that runs, and on a busy machine all takes longer.
+"""
+
 
 class ToolServers:
     """
@@ -21,13 +27,19 @@ class ToolServers:
     """
 
     def __init__(self, post: Callable[[events.Event], None], now: Callable[[], int],
-                 warn: Callable[[str], None], *, grace_s: float = 5.0):
-        """`grace_s` is the lease of servers known from an earlier life of the manager."""
+                 warn: Callable[[str], None], *, grace_s: float = 12.0):
+        """
+        Begin with no servers.
+
+        `grace_s` is the lease of servers known from an earlier life of the manager: it must find
+        them before it can hear them, which takes seconds on a busy machine.
+        """
         self._post = post
         self._now = now
         self._warn = warn
         self._grace_s = grace_s
         self._deadline: Dict[str, float] = {}
+        self._silent: Set[str] = set()
         self._revision: Dict[str, Tuple[int, int]] = {}
 
     def expect(self, servers: Iterable[str]) -> None:
@@ -56,9 +68,16 @@ class ToolServers:
         self._post(events.ToolsAnnounced(self._now(), server=server, tools=tuple(tools)))
 
     def check(self) -> None:
-        """Post the loss of every server whose lease has run out."""
-        now = time.monotonic()
-        for server in [s for s, deadline in self._deadline.items() if deadline < now]:
+        """
+        Post the loss of every server whose lease has run out; called by a timer.
+
+        One look is not enough: where this process stood still, signs of life wait unread behind
+        the timer, and are read before the next one.
+        """
+        now_s = time.monotonic()
+        silent = {s for s, deadline_s in self._deadline.items() if deadline_s < now_s}
+        lost, self._silent = sorted(silent & self._silent), silent - self._silent
+        for server in lost:
             del self._deadline[server]
             self._warn(f'tool server {server} gives no sign of life: its tools are gone')
             self._lose(server)
@@ -119,7 +138,7 @@ class PeerWatch:
 
     @property
     def _young(self) -> bool:
-        return self._steady() - self._found_s < FOUND_WITHIN_S
+        return self._steady() - self._found_s < YOUNG_S
 
     def _tell(self, alive: bool) -> None:
         self._doubtful = False

@@ -4,7 +4,8 @@ from types import SimpleNamespace
 from async_agent_ros.core import events
 from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.msg import ToolAnnouncement
-from async_agent_ros.nodes.peers import PeerWatch, ToolServers
+from async_agent_ros.nodes import peers
+from async_agent_ros.nodes.peers import PeerWatch, ToolServers, YOUNG_S
 from async_agent_ros.tools.discovery import FOUND_WITHIN_S
 from async_agent_ros.tools.msgs import spec_to_msg
 from kernel_world import World
@@ -46,6 +47,34 @@ def test_a_name_that_was_taken_is_free_when_its_owner_has_left(world):
     assert world.servers.alive == [OTHER]
 
 
+def test_a_silent_server_is_lost_at_the_second_look_unless_it_was_only_unread(world, monkeypatch):
+    now_s = [100.0]
+    monkeypatch.setattr(peers.time, 'monotonic', lambda: now_s[0])
+    for server in (OWNER, OTHER):
+        world.servers.on_announcement(announcement(server))
+    now_s[0] += 10.0    # the process stood still
+    world.servers.check()
+    assert world.servers.alive == [OTHER, OWNER]
+    world.servers.on_announcement(announcement(OTHER))    # was waiting
+    now_s[0] += 0.5
+    world.servers.check()
+    assert world.servers.alive == [OTHER]
+    assert 'grasp' not in world.state.catalogue
+    now_s[0] += 0.5
+    world.servers.check()
+    assert world.servers.alive == [OTHER]
+
+
+def test_servers_of_an_earlier_life_have_time_to_be_found(world, monkeypatch):
+    now_s = [100.0]
+    monkeypatch.setattr(peers.time, 'monotonic', lambda: now_s[0])
+    world.servers.expect([OWNER])
+    now_s[0] += 2 * FOUND_WITHIN_S
+    for _ in range(2):
+        world.servers.check()
+    assert world.servers.alive == [OWNER]
+
+
 class Writers:
     """What the middleware says of the writers of a topic, and what a PeerWatch tells of them."""
 
@@ -69,7 +98,7 @@ class Writers:
 def test_a_peer_that_is_killed_is_told_at_once_and_its_successor_too():
     writers = Writers()
     writers.change(+1, 0)
-    writers.after(FOUND_WITHIN_S + 1.0)
+    writers.after(YOUNG_S + 1.0)
     writers.change(-1, +1)
     assert writers.told == [True, False]
     writers.change(+1, 0)
@@ -94,7 +123,7 @@ def test_the_silence_of_one_that_was_just_found_must_last():
     writers.after(2.0)
     writers.change(-1, +1)
     writers.change(+1, -1)
-    writers.after(FOUND_WITHIN_S + 1.0)
+    writers.after(YOUNG_S + 1.0)
     assert writers.told == [True], 'signs of life got lost'
     writers.change(-1, +1)
     assert writers.told == [True, False]
@@ -107,7 +136,7 @@ def test_one_that_is_killed_right_after_its_start_is_told_later_or_with_its_succ
     writers.change(-1, +1)
     writers.after(1.0)
     assert writers.told == [True]
-    writers.after(FOUND_WITHIN_S)
+    writers.after(YOUNG_S)
     assert writers.told == [True, False]
     other = Writers()
     other.change(+1, 0)

@@ -88,9 +88,9 @@ class LiveAgent:
         self._thread.join(timeout=5.0)
         self.node.destroy_node()
         self.context.try_shutdown()
-        if error is not None:
-            print('\n'.join(self.log[-60:]))
-            print(self.transcript())
+        # Shown where a test fails; a fixture is not told of the error, so it is printed always.
+        print('\n'.join(self.log[-60:]))
+        print(self.transcript())
 
     def _on_node(self, event):
         self._managers += (event.node, event.kind) == ('dialog_manager', 'started')

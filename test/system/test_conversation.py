@@ -64,7 +64,7 @@ def test_a_killed_manager_goes_on_where_it_stopped(agent):
     restarted = agent.wait_entry('notification', 'restarted')
     assert restarted.seq > max(published), 'the same seq goes on'
     arrived = agent.wait_entry('result', call_id=call.call_id, timeout_s=60.0)
-    assert arrived.status == 'succeeded', 'the call is found again'
+    assert arrived.status == 'succeeded', f'the call is found again: {arrived.content}'
     asked = agent.say('what is your battery')
     agent.wait_entry('assistant', 'percent', after=asked, timeout_s=30.0)
     agent.supervisor.stop()
