@@ -55,6 +55,11 @@ class PromptFormat:
     """Show call ids. Small models copy old ids, which would edit old calls."""
     show_results: bool = False
     """Show the fields of each tool's result, for models that write calls that need calls."""
+    asked_per_tool: int = 0
+    """
+    How many of a tool's own examples stand in its line, without the call. An untrained model needs
+    the whole few-shot example (`examples_per_tool`), one that was trained for it only the words.
+    """
     repeat_arguments: bool = True
     """Repeat the arguments of a call in everything that is told about it."""
     roles: Mapping[str, str] = field(default_factory=lambda: {

@@ -123,7 +123,7 @@ class Renderer:
         for value in _list(data.get('added')):
             try:
                 spec = ToolSpec.from_json(value)
-                tool_line(spec, self.format.show_results)
+                self._tool_line(spec)
             except (TypeError, ValueError, KeyError, AttributeError):
                 continue  # a broken announcement must not cost the conversation
             if self.tools.get(spec.name) != spec and spec.name not in self.format.hidden_tools:
@@ -133,8 +133,7 @@ class Renderer:
             return
         lines = []
         if added:
-            lines += [self.format.tools_added] + [
-                tool_line(s, self.format.show_results) for s in added]
+            lines += [self.format.tools_added, *map(self._tool_line, added)]
         if removed:
             lines.append(self.format.tools_removed.format(names=', '.join(removed)))
         if lines:
@@ -335,13 +334,16 @@ class Renderer:
         specs = self.shown_tools
         lines = ['\n'.join(self._head_text) or settings.persona]
         lines.append(settings.rules.format(marker=settings.call_marker))
-        lines += [settings.tools_header, *(tool_line(s, settings.show_results) for s in specs)] \
-            if specs else [settings.no_tools]
+        lines += [settings.tools_header, *map(self._tool_line, specs)] if specs else [
+            settings.no_tools]
         text = self._message('system', escape('\n'.join(lines)), self._first_ns or 0)
         # examples stand before the session: their clock is its zero
         return text + ''.join(
             self._message(role, content, self._first_ns or 0) for role, content in examples(
                 settings, specs, lambda name, arguments: self.call_line('', name, arguments)))
+
+    def _tool_line(self, spec: ToolSpec) -> str:
+        return tool_line(spec, self.format.show_results, self.format.asked_per_tool)
 
     # -- reading ----------------------------------------------------------------------------------
     @property

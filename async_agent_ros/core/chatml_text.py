@@ -18,17 +18,21 @@ def dumps(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def tool_line(spec: ToolSpec, results: bool = False) -> str:
+def tool_line(spec: ToolSpec, results: bool = False, asked: int = 0) -> str:
     """
     Return the one line that describes a tool to the model: short, since small models skim.
 
-    With `results` it names the fields of the result too, which other calls can refer to.
+    With `results` it names the fields of the result too, which other calls can refer to; `asked` is
+    how many of its examples of what people say are in it.
     """
     schema = spec.arguments_schema
     properties = schema.get('properties') or {}
     required = schema.get('required') or ()
     arguments = {name: _type_words(value, name in required) for name, value in properties.items()}
-    line = {'name': spec.name, 'description': spec.description, 'arguments': arguments}
+    line = {'name': spec.name, 'description': spec.description}
+    if asked and spec.examples:
+        line['asked'] = [e.say for e in spec.examples[:asked]]
+    line['arguments'] = arguments
     fields = (spec.result_schema or {}).get('properties') if results else None
     if fields:
         line['result'] = {name: _type_words(value, True) for name, value in fields.items()}

@@ -25,6 +25,10 @@ LIKELY_LIST = {
     **dict.fromkeys(('object', 'item', 'thing'), 'things'),
     **dict.fromkeys(('person', 'who', 'recipient'), 'people')}
 """Which word list holds other values for an argument of a robot's own tool, by its name."""
+FIELDS = {'places': ('place', 'spot', 'location', 'found_in', 'where', 'room', 'site'),
+          'things': ('thing', 'item', 'object', 'what'),
+          'people': ('person', 'name', 'who', 'contact')}
+"""Names that a field of a result has in some catalogues, by the list that its values are from."""
 _UNITS = {'m': 'metres', 's': 'seconds', 'percent': 'percent', 'cm': 'centimetres',
           'deg': 'degrees', 'c': 'degrees', 'celsius': 'degrees', 'kg': 'kilograms',
           'min': 'minutes'}
@@ -115,6 +119,7 @@ def _word(rng, language):
 
 
 def _instance(rng, language, one, name, odd, known) -> SimTool:
+    one = _renamed(rng, one)
     names, allowed, properties = {}, {}, {}
     for canonical, (synonyms, values) in one.args.items():
         mine = _word(rng, language) if odd and rng.random() < 0.3 else rng.choice(synonyms)
@@ -138,14 +143,48 @@ def _instance(rng, language, one, name, odd, known) -> SimTool:
         result_schema={'type': 'object', 'properties': {
             n: _result_schema(v, one) for n, v in one.result.items()}} if one.result else None,
         effect=Effect(one.effect))
-    if one.ask:
-        # for prompts that show examples; those of tuned models show none
-        values = {c: v.draw(rng) for c, v in allowed.items() if not v.optional}
-        plain = next((a for a in one.ask if set(slots(a)) <= set(values)), '')
-        if plain:
-            spec = replace(spec, examples=(Example(
-                fill(plain, values), {names[c]: v for c, v in values.items()}),))
-    return SimTool(spec, one, names, allowed, known)
+    examples, one = _examples(rng, one, names, allowed)
+    return SimTool(replace(spec, examples=examples), one, names, allowed, known)
+
+
+def _renamed(rng, one: Concept) -> Concept:
+    """
+    Return the concept with other names for what its result holds of places, things and people.
+
+    Calls that need calls name these fields, which are to be read in the schema.
+    """
+    result, told = {}, one.told
+    for name, values in one.result.items():
+        other = rng.choice(FIELDS.get(getattr(values, 'listed', ''), (name,)))
+        if rng.random() < 0.5 or other in one.result or other in one.args or other in result:
+            other = name
+        result[other] = values
+        told = tuple(t.replace(f'{{{name}}}', f'{{{other}}}') for t in told)
+    return replace(one, result=result, told=told)
+
+
+def _examples(rng, one: Concept, names: Mapping[str, str],
+              allowed: Mapping[str, Values]) -> Tuple[Tuple[Example, ...], Concept]:
+    """
+    Return examples of what people say to a tool, and the concept without their wordings.
+
+    The prompt shows them, so what is said to the tool is always something else: a model then
+    learns to hear what is alike. Some tools have none, as on real robots.
+    """
+    needed = {c for c, v in allowed.items() if not v.optional}
+    fitting = [a for a in (*one.ask, *one.say) if set(slots(a)) == needed]
+    made: List[Example] = []
+    for template in rng.sample(fitting, min(len(fitting), rng.choice((0, 1, 2, 2)))):
+        left = [a for a in one.ask if a != template]
+        if template in one.ask and not left:
+            continue    # every tool must be asked for somehow
+        one = replace(one, ask=tuple(left), say=tuple(a for a in one.say if a != template))
+        values = {c: allowed[c].draw(rng) for c in sorted(needed)}
+        text = fill(template, values)
+        end = '?' if _QUESTION.match(template) else rng.choice(('', '.'))
+        made.append(Example(text[0].upper() + text[1:] + end,
+                            {names[c]: v for c, v in values.items()}))
+    return tuple(made), one
 
 
 def _schema(values: Values, listed: bool, meaning: str) -> Dict[str, Any]:
@@ -229,9 +268,20 @@ def elsewhere(rng, language: Language, specs: Sequence[ToolSpec]) -> List[ToolSp
             if here not in changed:
                 changed[here] = _others(rng, language, LIKELY_LIST[name], here)
             properties[name] = {**schema, 'enum': list(changed[here])}
-        made.append(replace(spec, examples=(), arguments_schema={
-            **spec.arguments_schema, 'properties': properties}))
+        made.append(replace(spec, examples=tuple(_there(rng, e, properties) for e in spec.examples),
+                            arguments_schema={**spec.arguments_schema, 'properties': properties}))
     return made
+
+
+def _there(rng, example: Example, properties: Mapping[str, Any]) -> Example:
+    """Return an example with values that the schemas of the other building list."""
+    text, arguments = example.say, dict(example.arguments)
+    for name, value in example.arguments.items():
+        listed = properties.get(name, {}).get('enum') or ()
+        if listed and value not in listed:
+            arguments[name] = rng.choice(listed)
+            text = text.replace(str(value), str(arguments[name]))
+    return Example(text, arguments)
 
 
 def _others(rng, language: Language, listed: str, here: Sequence[Any]) -> Tuple[Any, ...]:

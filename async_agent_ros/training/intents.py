@@ -32,6 +32,8 @@ class Act:
     """The arguments by their canonical names."""
     said: str = ''
     """The bare request, for helpers."""
+    ack: str = ''
+    """What is said along with it, where its tool has no words for that."""
 
     def gerund(self) -> str:
         """Return what it does, as in 'I am ...'."""

@@ -4,8 +4,9 @@ The planner that knows the truth: what a perfect model would write, generation b
 It sees what the kernel asks to be answered (words, results, timers) and knows what the person
 meant. What it says about calls is taken from the ledger as the model sees it, never from the truth.
 """
+from dataclasses import dataclass
 import json
-from typing import Any, Collection, Dict, List, Mapping, Sequence, Set, Tuple
+from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from async_agent_ros.core import lineage
 from async_agent_ros.core.chatml import Renderer
@@ -18,6 +19,16 @@ from async_agent_ros.training.intents import Act, Intent, Ref
 from async_agent_ros.training.tables import fill, slots
 
 TIMERS = ('set_timer',)
+
+
+@dataclass
+class Step:
+    """What is said, and the call that follows on it, if any."""
+
+    text: str
+    act: Optional[Act] = None
+    helper: Sequence[Act] = ()
+    """What the helper made by the call has to do."""
 
 
 def planned_after(intent: Intent, heard: str) -> Tuple[Act, ...]:
@@ -85,8 +96,7 @@ class Planner:
     def complete(self, generation_id: int, renderer: Renderer) -> str:
         """Return what a perfect model writes in this generation."""
         answer = self.state.answers[generation_id]
-        said: List[str] = []
-        acts: List[Tuple[Act, Sequence[Act]]] = []
+        steps: List[Step] = []
         declined = False
         revised = ''
         for waiting in answer.waiting:
@@ -99,29 +109,24 @@ class Planner:
                         self, '_answer_' + intent.kind):
                     lines, text = self.finish(generation_id, renderer, intent)
                     revised = '\n'.join(filter(None, (revised, lines)))
-                    said.append(text)
+                    steps.append(Step(text))
                     continue
-                text, wanted = self.answer(intent, renderer)
-                said.append(text)
-                acts += [(a, intent.helper if a.name in ('fork', 'spawn') else ())
-                         for a in wanted]
+                steps += self.answer(intent, renderer)
         if answer.instance != MAIN and any(w.trigger == 'task' for w in answer.waiting):
             call_id = self.state.instances[answer.instance].call_id
-            acts += [(a, ()) for a in self.helpers.get(call_id, ())]
+            steps += [Step('', a) for a in self.helpers.get(call_id, ())]
         if answer.instance == MAIN:
             for waiting in answer.waiting:
                 entry = self.state.ledger[waiting.seq]
                 if not waiting.is_person and entry.call_id not in self._withdrawn:
-                    said.append(self.tell(entry, waiting.trigger, declined))
-                    following = self._following(entry)
-                    said.append(self.acknowledge(following))
-                    acts += [(a, ()) for a in following]
+                    steps.append(Step(self.tell(entry, waiting.trigger, declined)))
+                    steps += self.steps(self._following(entry))
         else:
-            said.append(self.report(answer.instance))
-        told = ' '.join(filter(None, said))
-        for filler in ('One moment. ', 'Okay. '):
-            told = told.removeprefix(filler) if revised or len(said) > 1 else told
-        return self.write(generation_id, renderer, told, acts, revised)
+            steps.append(Step(self.report(answer.instance)))
+        texts = [s for s in steps if s.text]
+        if len(texts) > 1 and texts[0].text in ('One moment.', 'Okay.'):
+            texts[0].text = ''    # there is something to say
+        return self.write(generation_id, renderer, steps, revised)
 
     def _following(self, entry: Entry) -> Sequence[Act]:
         """Return what was to follow on the call whose result this is."""
@@ -197,7 +202,7 @@ class Planner:
         acts = [a for a in intent.plan if a.key in self._standing
                 or not self._twin(a, renderer, standing)]
         text = [f'I am already {a.gerund()}.' for a in intent.plan if a not in acts]
-        text.append(intent.reply or self.acknowledge(acts))
+        text += [intent.reply] if intent.reply else [s.text for s in self.steps(acts)]
         lines = self._revise(generation_id, renderer, acts, intent.helper)
         said = ' '.join(filter(None, text))
         # a read that began early has nothing to show yet
@@ -207,17 +212,29 @@ class Planner:
             said = 'One moment.' if waits else 'Okay.'
         return '\n'.join(lines), said
 
-    def write(self, generation_id: int, renderer: Renderer, text: str,
-              acts: Sequence[Tuple[Act, Sequence[Act]]], revised: str = '') -> str:
-        """Return text and call lines, with new ids; remember which call is which act."""
+    def write(self, generation_id: int, renderer: Renderer, steps: Sequence['Step'],
+              revised: str = '') -> str:
+        """
+        Return what is said and each call right behind what is said of it, with new ids.
+
+        A small model that first says all and then calls all forgets a call. Remembers which call
+        is which act.
+        """
         number = self.next_number(renderer) + revised.count('CALL {')
         ids = dict(self.ids)
-        lines = list(filter(None, (revised, text)))
+        acts = [(s.act, s.helper) for s in steps if s.act is not None]
         for act, _ in acts:
             ids[act.key] = f'c{number}'
             number += 1
-        for act, _ in acts:
-            lines.append(self.line(renderer, act, ids))
+        lines: List[str] = [revised] if revised else []
+        told: List[str] = []
+        for step in steps:
+            told += [step.text] if step.text else []
+            if step.act is not None:
+                lines += [' '.join(told)] if told else []
+                lines.append(self.line(renderer, step.act, ids))
+                told = []
+        lines += [' '.join(told)] if told else []
         self._written.setdefault(generation_id, []).extend(acts)
         if not lines and any(w.is_person for w in self.state.answers[generation_id].waiting):
             lines.append('Okay.')
@@ -241,29 +258,37 @@ class Planner:
         return max(seen, default=0) + 1
 
     # -- the person's words -----------------------------------------------------------------------
-    def answer(self, intent: Intent, renderer: Renderer) -> Tuple[str, List[Act]]:
+    def answer(self, intent: Intent, renderer: Renderer) -> List['Step']:
         """Return what to say to the words of the person, and the calls to make."""
         special = getattr(self, '_answer_' + intent.kind, None)
         if special is not None:
-            return special(intent, renderer)
+            text, acts = special(intent, renderer)
+            return [Step(text), *(Step('', a) for a in acts)]
         acts = [a for a in intent.plan if not self._twin(a, renderer)]
-        text = [f'I am already {a.gerund()}.' for a in intent.plan if a not in acts]
+        text = [Step(f'I am already {a.gerund()}.') for a in intent.plan if a not in acts]
         if intent.reply:
-            return ' '.join([*text, intent.reply]), acts
-        return ' '.join([*text, self.acknowledge(acts)]).strip(), acts
+            steps = [Step(intent.reply), *(Step('', a) for a in acts)]
+        else:
+            steps = self.steps(acts)
+        for step in steps:
+            if step.act is not None and step.act.name in ('fork', 'spawn'):
+                step.helper = intent.helper
+        return text + steps
 
-    def acknowledge(self, acts: Sequence[Act]) -> str:
-        """Return what is said along with calls; reading needs no word."""
-        texts = []
-        for act in acts:
-            if act.tool is None or act.reads:
-                continue
-            if any(isinstance(v, Ref) for v in act.values.values()):
-                first = next((a for a in acts if a is not act and a.tool), act)
-                texts.append(f'Let me {first.inf()} first.')
+    def steps(self, acts: Sequence[Act]) -> List['Step']:
+        """Return calls with what is said along with them; reading needs no word."""
+        found = [Step('', a) for a in acts]
+        for step in found:
+            act = step.act
+            if act.ack or act.tool is None or act.reads:
+                step.text = step.text or act.ack
+            elif any(isinstance(v, Ref) for v in act.values.values()):
+                # said before the call that it waits for
+                first = next((s for s in found if s is not step and s.act.tool), step)
+                first.text = f'Let me {first.act.inf()} first.'
             else:
-                texts.append(fill(self.rng.choice(act.tool.concept.ack), act.words))
-        return ' '.join(filter(None, texts))
+                step.text = fill(self.rng.choice(act.tool.concept.ack), act.words)
+        return found
 
     def _twin(self, act: Act, renderer: Renderer, but: Collection[str] = ()) -> bool:
         """Tell whether a call runs that equals a state-changing act."""
@@ -322,7 +347,7 @@ class Planner:
             alone = sum(a.name == target[1].name for _, a, _ in self._running(renderer)) == 1
             acts.insert(0, Act(intent.plan[0].key, 'cancel',
                                {'call': target[1].name if alone else target[0]}))
-        return self.acknowledge([new]), acts
+        return self.steps([new])[0].text, acts
 
     def _answer_stop(self, intent, renderer):
         stopped = [self.acts[c.call_id].gerund() for c in renderer.running.values()

@@ -64,9 +64,9 @@ class Speaker:
                                act.said), name
         return None
 
-    def builtin(self, name: str, **arguments) -> Act:
-        """Return a call of one of the agent's own tools."""
-        return Act(self.key(), name, arguments)
+    def builtin(self, name: str, ack: str = '', **arguments) -> Act:
+        """Return a call of one of the agent's own tools, and what is said along with it."""
+        return Act(self.key(), name, arguments, ack=ack)
 
     # -- words ------------------------------------------------------------------------------------
     def loosely(self, template: str, most: int = 2) -> str:

@@ -1,8 +1,9 @@
 """What people say of timers, alarms and reminders, and the calls that they mean."""
+from dataclasses import replace
 from typing import Tuple
 
 from async_agent_ros.training.catalogues import SimTool
-from async_agent_ros.training.intents import Act, Intent, Stage
+from async_agent_ros.training.intents import Intent, Stage
 from async_agent_ros.training.speaker import NUMBERS, Speaker
 from async_agent_ros.training.tables import fill
 
@@ -49,49 +50,43 @@ def timer(s: Speaker, kind: str) -> Intent:
     if kind == 'at':
         clock, at = time_of_day(s)
         text = fill(text, {'time': clock})
-        act = s.builtin('set_timer', at=at)
-        reply = f'I will wake you at {clock}.'
+        act = s.builtin('set_timer', f'I will wake you at {clock}.', at=at)
     elif kind == 'every':
-        act = s.builtin('set_timer', every_s=seconds, text=chore)
-        reply = f'I will remind you every {words}.'
+        act = s.builtin('set_timer', f'I will remind you every {words}.', every_s=seconds,
+                        text=chore)
     elif kind == 'remind':
-        act = s.builtin('set_timer', after_s=seconds, text=chore)
-        reply = f'I will remind you in {words}.'
+        act = s.builtin('set_timer', f'I will remind you in {words}.', after_s=seconds,
+                        text=chore)
     else:
-        act = s.builtin('set_timer', after_s=seconds)
-        reply = f'The timer is set for {words}.'
-    return s.finish(kind, [Stage(text, (act,))], reply, template)
+        act = s.builtin('set_timer', f'The timer is set for {words}.', after_s=seconds)
+    return s.finish(kind, [Stage(text, (act,))], template=template)
 
 
 def corrected(s: Speaker) -> Intent:
     """Ask for a timer and correct the time."""
     template = s.language.say(s.rng, 'timer_corrected')
     (wrong, false), (words, seconds) = span(s), span(s)
-    act = s.builtin('set_timer', after_s=false)
+    act = s.builtin('set_timer', f'The timer is set for {wrong}.', after_s=false)
     head, tail = template.split(',', 1)
     return s.finish('timer', [
         Stage(fill(head, {'wrong': wrong}), (act,)),
         Stage(fill(',' + tail, {'span': words}),
-              (Act(act.key, act.name, {'after_s': seconds}),))],
-        f'The timer is set for {words}.', template)
+              (replace(act, arguments={'after_s': seconds},
+                       ack=f'The timer is set for {words}.'),))], template=template)
 
 
 def beside(s: Speaker, tool: SimTool) -> Intent:
     """Ask for a tool and for a timer in one breath, in either order."""
     asked, timed = s.request(tool), timer(s, s.rng.choice(('timer', 'remind')))
-    act = asked.plan[-1]
-    told = '' if tool.reads else fill(s.rng.choice(tool.concept.ack), act.words)
-    replies = [told, timed.reply]
     first, second = asked, timed
     if s.rng.random() < 0.4:
         first, second = timed, asked
-        replies.reverse()
     # one breath: a thinking pause of the second half is left out
     words, end = second.text.rstrip('.?'), second.text[len(second.text.rstrip('.?')):]
     words = s.language.say(s.rng, 'joins') + words[0].lower() + words[1:] + end
     stages = [Stage(x.words.rstrip('.?'), x.plan, x.pause_s) for x in first.stages]
     return Intent('parallel', (*stages, Stage(words, (*first.plan, *second.plan))),
-                  ' '.join(filter(None, replies)), f'{first.template} + {second.template}')
+                  template=f'{first.template} + {second.template}')
 
 
 def time_of_day(s: Speaker) -> Tuple[str, str]:
