@@ -187,6 +187,21 @@ def test_results_of_tools_are_shown_where_the_format_asks_for_them():
     assert '"arguments": {}, "result": {"place": "string"}}' in head and 'odd' not in head
 
 
+def test_a_tools_own_examples_stand_in_its_line_where_the_format_asks_for_them():
+    form = PromptFormat(asked_per_tool=1, examples_per_tool=0)
+    book = Book().head(GO, ToolSpec('mute'))
+    book.add(Kind.USER, 'Hi.')
+    renderer = Renderer(form)
+    renderer.feed(book.entries)
+    assert '"asked": ["Go to the garage."], "arguments": {"room"' in renderer.text
+    assert '"mute", "description": "", "arguments"' in renderer.text
+    assert renderer.text.count('Go to the garage.') == 1
+    book.add(Kind.SYSTEM, {'added': [BATTERY.to_json()]}, name='tools')
+    renderer.feed(book.entries[-1:])
+    assert '"asked": ["How full is the battery?"]' in renderer.text
+    assert '"asked"' not in render(book.entries)
+
+
 def test_without_tools_it_says_so():
     book = Book()
     book.add(Kind.USER, 'Hi.')

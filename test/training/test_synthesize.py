@@ -1,11 +1,12 @@
 """Synthetic conversations: deterministic, as the run-time lays them out, loss on own words only."""
 import json
 import random
+import re
 
 from async_agent_ros.core.chatml import Parser, Rejected, render
 from async_agent_ros.core.chatml_render import END
 from async_agent_ros.core.words import Effect, Kind
-from async_agent_ros.training import refusals, shapes, synthesize
+from async_agent_ros.training import catalogues, refusals, shapes, synthesize
 from async_agent_ros.training.catalogues import invented
 from async_agent_ros.training.paths import load_format
 from async_agent_ros.training.robots import sim_robot
@@ -245,6 +246,33 @@ def test_some_robots_stand_in_another_building_and_all_their_tools_know_it():
             lists.add(('train' if split == 'train' else 'other', *found['place']))
     assert ('other', tuple(here['place'])) in lists and ('train', tuple(here['place'])) in lists
     assert len(lists) > 5 and sum(kind == 'other' for kind, _ in lists) == 1
+
+
+def test_the_examples_of_another_building_name_what_is_there():
+    specs = catalogues.elsewhere(random.Random(2), language('train'), sim_robot().specs)
+    shown = 0
+    for spec in specs:
+        for example in spec.examples:
+            assert spec.check_arguments(example.arguments) is None
+            assert all(v in example.say for v in example.arguments.values())
+            shown += bool(example.arguments)
+    assert shown > 3
+
+
+def test_a_call_stands_right_behind_what_is_said_of_it():
+    several = 0
+    for one in _of_shape('parallel', 0.0) + _of_shape('timer_beside', 0.0):
+        for turn in one.simulation.turns:
+            if not any(i.kind == 'parallel' for i in turn.intents):
+                continue
+            lines = turn.completion.removesuffix('<|im_end|>').split('\n')
+            tools = [json.loads(line[5:])['name'] for line in lines if line.startswith('CALL {')]
+            said = [lines[i - 1] for i, line in enumerate(lines)
+                    if line.startswith('CALL {') and i and not lines[i - 1].startswith('CALL {')]
+            assert lines[-1].startswith('CALL {') or not tools
+            several += len(said) > 1
+            assert all(len(re.findall(r'[.]( |$)', text)) <= 2 for text in said)
+    assert several > 3
 
 
 @pytest.fixture(scope='module')

@@ -63,6 +63,37 @@ def test_a_robot_may_know_its_places_by_longer_names_and_results_hold_no_others(
         assert set(tool.known['places']) <= set(tables.language('test').lists['places'])
 
 
+@pytest.mark.parametrize('split', tables.SPLITS)
+def test_what_the_prompt_shows_as_examples_is_not_what_is_said(split):
+    rng = random.Random(7)
+    counts, whole = set(), {c.names: c for c in tables.language(split).concepts}
+    for tool in (t for _ in range(30) for t in invented(rng, tables.language(split), 8)):
+        counts.add(len(tool.spec.examples))
+        concept = whole[tool.concept.names]
+        said = {*tool.concept.ask, *tool.concept.say}
+        shown = {*concept.ask, *concept.say} - said
+        assert tool.concept.ask and len(shown) == len(tool.spec.examples)
+        for example in tool.spec.examples:
+            assert tool.spec.check_arguments(example.arguments) is None
+            back = {name: canonical for canonical, name in tool.names.items()}
+            values = {back[k]: v for k, v in example.arguments.items()}
+            assert example.say.rstrip('.?').lower() in {
+                tables.fill(t, values).lower() for t in shown}
+    assert {0, 1} <= counts <= {0, 1, 2}
+
+
+def test_fields_of_results_have_other_names_on_other_robots():
+    rng = random.Random(1)
+    named = {}
+    for tool in (t for _ in range(60) for t in invented(rng, tables.language('train'), 8)):
+        for name, values in tool.concept.result.items():
+            if getattr(values, 'listed', ''):
+                named.setdefault(tool.concept.names, set()).add(name)
+                assert name in tool.spec.result_schema['properties']
+                assert name not in tool.concept.args
+    assert sum(len(names) > 1 for names in named.values()) > len(named) / 2
+
+
 def test_own_tools_learn_from_their_examples_alone():
     spec = ToolSpec('water', 'Water a plant.', {
         'type': 'object', 'properties': {
