@@ -45,8 +45,10 @@ def unknown_value(s: Speaker) -> Optional[Tuple[SimTool, Intent]]:
         for name, values in tool.allowed.items():
             whole = s.language.lists.get(values.listed) or s.language.lists.get(
                 LIKELY_LIST.get(name, ''), ())
-            # "the kitchen" may mean the old kitchen, where there is one
-            others = [v for v in whole if not any(v in str(c) for c in values.choices)]
+            # "the kitchen" may mean the old kitchen, where there is one, and "mug" the cup
+            called = {n for names in tool.concept.spoken.values() for n in names}
+            others = [v for v in whole if v not in called
+                      and not any(v in str(c) for c in values.choices)]
             asks = [a for a in (*tool.concept.ask, *tool.concept.say) if name in slots(a)]
             if values.kind == 'enum' and others and asks:
                 options.append((tool, name, others, asks))
