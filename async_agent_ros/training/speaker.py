@@ -199,11 +199,10 @@ class Speaker:
         join = 'joins' if waits and self.rng.random() < 0.5 else 'then'
         lead = self.framed(clauses[0])
         lead = lead if lead.endswith(clauses[0]) else clauses[0]
-        reply = fill(self.rng.choice(first.concept.ack), act.words)
         return replace(self.finish('sequence', [
             Stage(self.say(self.loosely(lead, 1), act.values), (act,)),
             Stage(self.language.say(self.rng, join) + self.say(clauses[1], then.values), (act,))],
-            f'{reply} Then I will {then.inf()}.'.strip(), ' + '.join(clauses)), then=(then,))
+            template=' + '.join(clauses)), then=(then,))
 
     def corrected(self, tool: SimTool) -> Optional[Intent]:
         """Ask for something and correct a value of it."""
