@@ -142,7 +142,7 @@ def _robot(args):
 
 def run_tools(args) -> int:
     """Write the tools of a robot to a file."""
-    from async_agent_ros.training.catalogues import as_json
+    from async_agent_ros.training.own_tools import as_json
     robot = _robot(args)
     try:
         args.output.write_text(as_json(robot.specs), encoding='utf-8')

@@ -212,7 +212,7 @@ class Planner:
             said = 'One moment.' if waits else 'Okay.'
         return '\n'.join(lines), said
 
-    def write(self, generation_id: int, renderer: Renderer, steps: Sequence['Step'],
+    def write(self, generation_id: int, renderer: Renderer, steps: Sequence[Step],
               revised: str = '') -> str:
         """
         Return what is said and each call right behind what is said of it, with new ids.
@@ -258,7 +258,7 @@ class Planner:
         return max(seen, default=0) + 1
 
     # -- the person's words -----------------------------------------------------------------------
-    def answer(self, intent: Intent, renderer: Renderer) -> List['Step']:
+    def answer(self, intent: Intent, renderer: Renderer) -> List[Step]:
         """Return what to say to the words of the person, and the calls to make."""
         special = getattr(self, '_answer_' + intent.kind, None)
         if special is not None:
@@ -275,7 +275,7 @@ class Planner:
                 step.helper = intent.helper
         return text + steps
 
-    def steps(self, acts: Sequence[Act]) -> List['Step']:
+    def steps(self, acts: Sequence[Act]) -> List[Step]:
         """Return calls with what is said along with them; reading needs no word."""
         found = [Step('', a) for a in acts]
         for step in found:

@@ -2,8 +2,9 @@
 import re
 from typing import FrozenSet, Optional, Tuple
 
-from async_agent_ros.training.catalogues import LIKELY_LIST, SimTool
+from async_agent_ros.training.catalogues import SimTool
 from async_agent_ros.training.intents import Intent, Stage
+from async_agent_ros.training.own_tools import LIKELY_LIST
 from async_agent_ros.training.speaker import QUESTION, Speaker
 from async_agent_ros.training.tables import slots
 

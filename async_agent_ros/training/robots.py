@@ -5,7 +5,7 @@ from typing import List, Optional
 from async_agent_ros.bringup import config_file
 from async_agent_ros.core.built_in import TOOLS as BUILT_IN
 from async_agent_ros.core.tools import ToolSpec
-from async_agent_ros.training.catalogues import read_catalogue
+from async_agent_ros.training.own_tools import read_catalogue
 from async_agent_ros.training.paths import load_yaml
 from async_agent_ros.training.synthesize import Robot
 from async_agent_ros.training.tables import read_yaml, TableError

@@ -18,7 +18,8 @@ from async_agent_ros.core.settings import Settings
 from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.training import shapes
 from async_agent_ros.training.actors import tokens
-from async_agent_ros.training.catalogues import elsewhere, invented, own_tools, SimTool
+from async_agent_ros.training.catalogues import invented, SimTool
+from async_agent_ros.training.own_tools import elsewhere, own_tools
 from async_agent_ros.training.paths import load_format
 from async_agent_ros.training.samples import Sample, samples_of
 from async_agent_ros.training.simulation import Simulation

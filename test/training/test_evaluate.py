@@ -10,7 +10,7 @@ from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.core.words import Effect, Kind
 from async_agent_ros.training import (
     cases, evaluate, faithful, refusals, synthesize, tables, timers)
-from async_agent_ros.training.catalogues import own_tools
+from async_agent_ros.training.own_tools import own_tools
 from async_agent_ros.training.paths import load_format
 from async_agent_ros.training.robots import sim_robot
 from async_agent_ros.training.speaker import Speaker

@@ -5,7 +5,8 @@ import random
 from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.core.words import Effect
 from async_agent_ros.training import tables
-from async_agent_ros.training.catalogues import invented, own_tools, read_catalogue
+from async_agent_ros.training.catalogues import invented
+from async_agent_ros.training.own_tools import own_tools, read_catalogue
 import pytest
 
 

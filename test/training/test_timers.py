@@ -3,7 +3,7 @@ import random
 import re
 
 from async_agent_ros.training import robots, timers
-from async_agent_ros.training.catalogues import own_tools
+from async_agent_ros.training.own_tools import own_tools
 from async_agent_ros.training.speaker import NUMBERS, Speaker
 from async_agent_ros.training.tables import language
 import pytest

@@ -5,7 +5,7 @@ from async_agent_ros import cli
 from async_agent_ros.core.tools import Example, ToolSpec
 from async_agent_ros.core.words import Effect
 from async_agent_ros.training import evaluate
-from async_agent_ros.training.catalogues import as_json, read_catalogue
+from async_agent_ros.training.own_tools import as_json, read_catalogue
 from async_agent_ros.training.paraphrase import load_or_ask, usable
 from async_agent_ros.training.tables import TableError
 import pytest
