@@ -59,7 +59,7 @@ data 6 9f8c7b6d165b fcff5fbc35ff260317e254e1018b6731a9f6db274be5480ab9cf3766086e
     --conversations 1150 --seed 24 --own 0.45 --stream 0.35 --per-robot 5
 train 6 310 240 5e-4 "$out/5/mean"
 async-agent train average "$out/5/mean" "$out/6/run/adapter" -o "$out/6/mean"
-data 7 56727e336f2c 7ccc97f645ba1199b77198f4a2a36b994f5d60870c06ca13cb30a57953edf87f \
+data 7 56727e301097 7ccc97f645ba1199b77198f4a2a36b994f5d60870c06ca13cb30a57953edf87f \
     --conversations 1250 --seed 27 --own 0.4 --stream 0.35 --per-robot 5
 train 7 320 320 5e-4 "$out/6/mean"
 async-agent train average "$out/6/mean" "$out/7/run/adapter" -o "$out/adapter"
