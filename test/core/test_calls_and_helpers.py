@@ -234,7 +234,7 @@ def due_s(w, call_id):
 
 def test_a_timer_reports_once():
     w = world()
-    ask(w, ('set_timer', 't', {'after_s': 10, 'text': 'check the oven'}))
+    ask(w, ('set_timer', 't', {'after': '10 seconds', 'text': 'check the oven'}))
     assert due_s(w, 't') == pytest.approx(10.0, abs=0.1)
     assert generates(w.effects[-1]), 'silent until then: somebody must say that it is set'
     w.answer('I will.')
@@ -245,7 +245,7 @@ def test_a_timer_reports_once():
 
 def test_a_timer_that_comes_again_does_not_drift_and_ends_when_cancelled():
     w = world()
-    ask(w, ('set_timer', 't', {'every_s': 60, 'text': 'drink'}))
+    ask(w, ('set_timer', 't', {'every': 'minute', 'text': 'drink'}))
     w.answer('Okay.')
     begun_ns = w.state.calls['t'].committed_ns
     for number in (1, 2):
@@ -273,7 +273,7 @@ def test_a_timer_at_a_clock_time_and_the_time_of_day():
 
 def test_timers_survive_a_restart():
     w = world()
-    ask(w, ('set_timer', 't', {'after_s': 10, 'text': 'oven'}))
+    ask(w, ('set_timer', 't', {'after': '10 seconds', 'text': 'oven'}))
     w.now_ns += 4 * 10**9
     w.restart()
     assert due_s(w, 't') == pytest.approx(6.0, abs=0.1)
