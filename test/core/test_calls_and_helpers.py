@@ -6,6 +6,8 @@ import pytest
 
 from async_agent_ros.core import effects, events
 from async_agent_ros.core.chatml import Renderer
+from async_agent_ros.core.kernel import Kernel
+from async_agent_ros.core.ledger import Ledger
 from async_agent_ros.core.lineage import prefixes
 from async_agent_ros.core.settings import Settings
 from async_agent_ros.core.words import Busy, Effect, Error, Kind
@@ -271,6 +273,24 @@ def test_a_timer_at_a_clock_time_and_the_time_of_day():
     assert results(w)['v'][1] == results(w)['x'][1] == Error.INVALID_ARGUMENTS
 
 
+@pytest.mark.parametrize('said, hours', [
+    ('half past seven', 6.5), ('7:30', 6.5), ('07:30', 6.5), ('seven thirty in the evening', 18.5),
+    ('quarter to one', 11.75), ('one', 12), ('1 am', 24), ('13:00', 12)])
+def test_a_time_that_does_not_say_which_half_of_the_day_is_the_next_one(said, hours):
+    w = world(utc_offset_s=3600)    # it is 01:00:01
+    ask(w, ('set_timer', 't', {'at': said}))
+    assert due_s(w, 't') == pytest.approx(hours * 3600, abs=2)
+
+
+def test_a_timer_needs_one_time_and_says_so():
+    w = world()
+    ask(w, ('set_timer', 't', {'text': 'oven'}),
+        ('set_timer', 'u', {'after': '5 minutes', 'every': 'hour'}))
+    for call_id in 'tu':
+        assert results(w)[call_id][1] == Error.INVALID_ARGUMENTS
+        assert 'exactly one of after, at and every' in results(w)[call_id][2]
+
+
 def test_timers_survive_a_restart():
     w = world()
     ask(w, ('set_timer', 't', {'after': '10 seconds', 'text': 'oven'}))
@@ -279,6 +299,18 @@ def test_timers_survive_a_restart():
     assert due_s(w, 't') == pytest.approx(6.0, abs=0.1)
     w.step(events.TimerFired, timer_id='due:t')
     assert results(w)['t'][0] == 'succeeded'
+
+
+def test_a_timer_of_an_older_ledger_that_cannot_be_read_is_told_and_ended():
+    w = world()
+    ask(w, ('set_timer', 't', {'after': '10 seconds', 'text': 'oven'}))
+    older = [replace(e, content=e.content.replace('"after":"10 seconds"', '"after_s":10'))
+             for e in w.ledger]
+    assert older != list(w.ledger)
+    w.kernel = Kernel(Ledger(older))
+    w.step(events.Started, session='s', settings=w.settings.to_json())
+    assert results(w)['t'][:2] == ('failed', Error.INVALID_ARGUMENTS)
+    assert 't' not in w.state.calls
 
 
 # -- helpers --------------------------------------------------------------------------------------
