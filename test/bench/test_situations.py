@@ -42,8 +42,8 @@ def test_every_situation_is_a_prompt_that_waits_for_an_answer():
     ('unknown room', call('navigate_to', place='swimming pool'), ''),
     ('hello', call('fly'), 'unknown tool'),
     ('hello', 'CALL {"name": ', 'not parsable'),
-    ('reminder', call('set_timer', after='ten minutes', text='take out the pizza'), ''),
-    ('reminder', call('set_timer', after='a minute', text='take out the pizza'), 'called'),
+    ('reminder', call('set_timer', after_s=600, text='take out the pizza'), ''),
+    ('reminder', call('set_timer', after_s=60, text='take out the pizza'), 'called'),
     ('reminded', 'It is time to check the oven.', ''),
     ('reminded', 'I will remind you to check the oven.', 'will'),
 ])
