@@ -340,8 +340,11 @@ def small_talk(s):
 
 
 def about(s):
-    """Ask what it can do."""
-    return [Move('idle', _now(s.about()))]
+    """Ask what it can do; while something runs that is another question than what it is doing."""
+    moves = _list(_one(s, _slow)) if s.rng.random() < 0.6 else None
+    if moves is None:
+        return [Move('idle', _now(s.about()))]
+    return [*moves, Move('running', _now(s.about()), (0.5, 8.0))]
 
 
 def confirmed(s):
@@ -384,7 +387,7 @@ SHAPES: Dict[str, Tuple[Shape, float]] = {
     'clock': (clock, 1), 'both': (both, 1), 'fork': (fork, 2), 'spawn': (spawn, 2),
     'failure': (failure, 4), 'unmeetable': (unmeetable, 12),
     'unknown_value': (unknown_value, 28),
-    'small_talk': (small_talk, 7), 'about': (about, 3), 'confirmed': (confirmed, 4),
+    'small_talk': (small_talk, 7), 'about': (about, 5), 'confirmed': (confirmed, 4),
     'again': (again, 1)}
 """Shape and weight by name."""
 

@@ -138,7 +138,7 @@ def test_how_far_it_is_to_where_the_robot_drives_is_told_and_not_looked_up():
 def test_things_happen_while_others_go_on():
     recipe = synthesize.Recipe(seed=2, stream=0.0)
     missing = {'interrupt', 'fork', 'spawn', 'failed', 'cancelled', 'progress', 'owed'}
-    for index in range(200):
+    for index in range(500):
         for entry in synthesize.play(recipe, 'train', index).simulation.kernel.state.ledger:
             missing -= {str(entry.kind), entry.status, entry.name}
         if not missing:
@@ -331,3 +331,20 @@ def test_after_the_final_words_the_plan_is_what_was_meant(streamed):
             if entry.kind == Kind.COMMIT and not one.simulation.tools[entry.name].reads:
                 assert entry.call_id in wanted
     assert edits
+
+
+def test_what_it_can_do_is_asked_and_told_also_while_a_call_runs():
+    """'What can you do' is not 'what are you doing': a small model mixes them up untaught."""
+    busy = idle = 0
+    robot = sim_robot()
+    recipe = synthesize.Recipe(seed=4, stream=0.0, own=1.0, elsewhere=0.0, only=('about',))
+    for i in range(12):
+        simulation = synthesize.play(recipe, 'train', i, robot, FORM).simulation
+        ledger = simulation.kernel.state.ledger
+        for turn in simulation.turns:
+            if 'I am a robot with tools.' in turn.completion:
+                seen = ledger[:turn.context_seq]
+                ended = {e.call_id for e in seen if e.kind == Kind.RESULT}
+                runs = {e.call_id for e in seen if e.kind == Kind.COMMIT} - ended
+                busy, idle = busy + bool(runs), idle + (not runs)
+    assert busy > 5 and idle > 2
