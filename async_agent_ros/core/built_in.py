@@ -7,7 +7,7 @@ changes the world; what a helper calls has gates of its own.
 import datetime
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
-from async_agent_ros.core import calls, instances, schedule, turns
+from async_agent_ros.core import calls, instances, schedule, spoken_time, turns
 from async_agent_ros.core.ledger import MAIN
 from async_agent_ros.core.state import Call, KernelState, NS_PER_S
 from async_agent_ros.core.tools import ToolSpec
@@ -28,13 +28,11 @@ WAIT = _tool('wait', 'Wait until running calls have ended, and hear their result
               'timeout_s': {'type': 'number', 'exclusiveMinimum': 0}})
 NOW = _tool('now', 'Tell the time and the date.', {})
 SET_TIMER = _tool(
-    'set_timer', 'Set a timer or reminder. Give one of after_s, at or every_s.',
-    {'after_s': {'type': 'number', 'exclusiveMinimum': 0, 'maximum': 31_536_000,
-                 'description': 'seconds from now'},
-     'at': {'type': 'string', 'pattern': r'^([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?$',
-            'description': 'clock time HH:MM'},
-     'every_s': {'type': 'number', 'minimum': 1, 'maximum': 31_536_000,
-                 'description': 'seconds, again and again until cancelled'},
+    'set_timer', 'Set a timer or reminder. Give one of after, at or every, as it was said.',
+    {'after': {'type': 'string', 'format': 'time-span', 'description': 'time from now'},
+     'at': {'type': 'string', 'format': 'time-of-day', 'description': 'time of day'},
+     'every': {'type': 'string', 'format': 'time-span',
+               'description': 'again and again until cancelled'},
      'text': {'type': 'string', 'description': 'what to remind of'}})
 FORK = _tool('fork', 'Have a helper that knows this conversation do a task in the background.',
              {'task': {'type': 'string'}}, ['task'])
@@ -126,34 +124,42 @@ def _local(s: KernelState, stamp_ns: int) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(stamp_ns // NS_PER_S, zone)
 
 
-def _set_timer(s: KernelState, call: Call) -> None:
-    given = [k for k in ('after_s', 'at', 'every_s') if k in call.arguments]
-    if len(given) != 1:
-        calls.finish(s, call, Status.FAILED, Error.INVALID_ARGUMENTS,
-                     'give exactly one of after_s, at and every_s')
-        return
-    arm(s, call)
-
-
 def arm(s: KernelState, call: Call) -> None:
     """Set the timer of a `set_timer` call to its next time, also after a restart."""
-    s.set_timer(f'due:{call.call_id}', (due_ns(s, call) - s.now_ns) / NS_PER_S)
+    due = due_ns(s, call)
+    if due is None:
+        calls.finish(s, call, Status.FAILED, Error.INVALID_ARGUMENTS,
+                     'give exactly one of after, at and every')
+    else:
+        s.set_timer(f'due:{call.call_id}', (due - s.now_ns) / NS_PER_S)
 
 
-def due_ns(s: KernelState, call: Call) -> int:
+def due_ns(s: KernelState, call: Call) -> Optional[int]:
     """Return when a timer fires next; without drift, counted from its beginning."""
-    arguments, begin_ns = call.arguments, call.committed_ns
-    if 'after_s' in arguments:
-        return begin_ns + round(arguments['after_s'] * NS_PER_S)
-    if 'every_s' in arguments:
-        period_ns = round(arguments['every_s'] * NS_PER_S)
-        return begin_ns + ((max(s.now_ns, begin_ns) - begin_ns) // period_ns + 1) * period_ns
-    begin = _local(s, begin_ns)
-    hour, minute, second = [int(p) for p in (arguments['at'] + ':00').split(':')][:3]
-    due = begin.replace(hour=hour, minute=minute, second=second, microsecond=0)
-    if due <= begin:
-        due += datetime.timedelta(days=1)
-    return int(due.timestamp()) * NS_PER_S
+    given = [k for k in ('after', 'at', 'every') if k in call.arguments]
+    if len(given) != 1:
+        return None
+    begin_ns, said = call.committed_ns, call.arguments[given[0]]
+    if given == ['at']:
+        time = spoken_time.time_of_day(said)
+        return time and _next(_local(s, begin_ns), time)
+    seconds = spoken_time.duration_s(said)
+    if not seconds:
+        return None
+    span_ns = round(seconds * NS_PER_S)
+    if given == ['after']:
+        return begin_ns + span_ns
+    return begin_ns + ((max(s.now_ns, begin_ns) - begin_ns) // span_ns + 1) * span_ns
+
+
+def _next(begin: datetime.datetime, time: spoken_time.TimeOfDay) -> int:
+    """Return when it is that time next: "at seven" is the next seven, morning or evening."""
+    hours = (time.hour % 12, time.hour % 12 + 12) if time.either else (time.hour,)
+    found = []
+    for hour in hours:
+        due = begin.replace(hour=hour, minute=time.minute, second=time.second, microsecond=0)
+        found.append(due if due > begin else due + datetime.timedelta(days=1))
+    return int(min(found).timestamp()) * NS_PER_S
 
 
 def on_due(s: KernelState, call_id: str) -> None:
@@ -165,7 +171,7 @@ def on_due(s: KernelState, call_id: str) -> None:
         still = [t for t in call.targets if t in s.calls]
         calls.finish(s, call, Status.FAILED, Error.TIMEOUT,
                      f'still running: {", ".join(still)}')
-    elif 'every_s' in call.arguments:
+    elif 'every' in call.arguments:
         entry = s.append(Kind.NOTIFICATION, {'text': _reminder(call)}, name='timer',
                          call_id=call.call_id, instance=call.instance)
         turns.wait(s, entry.seq, 'timer', call.depth + 1, call.turns, instance=call.instance)
@@ -179,4 +185,4 @@ def _reminder(call: Call) -> str:
 
 
 _RUN: Dict[str, Callable[[KernelState, Call], None]] = {
-    'cancel': _cancel, 'wait': _wait, 'now': _now, 'set_timer': _set_timer}
+    'cancel': _cancel, 'wait': _wait, 'now': _now, 'set_timer': arm}

@@ -6,9 +6,26 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 import jsonschema
 
+from async_agent_ros.core import spoken_time
 from async_agent_ros.core.words import Busy, Duplicates, Effect
 
 NAME_PATTERN = re.compile(r'[a-z][a-z0-9_]*\Z')
+
+
+def _formats() -> jsonschema.FormatChecker:
+    """Return the formats that are checked: time spans and times of day as people say them."""
+    checker = jsonschema.FormatChecker(())
+    for name, check in (('time-span', spoken_time.check_span),
+                        ('time-of-day', spoken_time.check_time)):
+        def holds(value, check=check):
+            if isinstance(value, str):
+                check(value)
+            return True
+        checker.checks(name, ValueError)(holds)
+    return checker
+
+
+_FORMATS = _formats()
 
 
 def canonical_json(value: Any) -> str:
@@ -85,9 +102,11 @@ class ToolSpec:
 
     def check_arguments(self, arguments: Any) -> Optional[str]:
         """Return what is wrong with the arguments, for the model to read, or None."""
-        validator = jsonschema.Draft202012Validator(dict(self.arguments_schema))
+        validator = jsonschema.Draft202012Validator(dict(self.arguments_schema),
+                                                    format_checker=_FORMATS)
         problems = []
         for error in sorted(validator.iter_errors(arguments), key=lambda e: e.json_path):
             place = error.json_path.removeprefix('$').removeprefix('.')
-            problems.append(f'{place}: {error.message}' if place else error.message)
+            message = str(error.cause or error.message)
+            problems.append(f'{place}: {message}' if place else message)
         return '; '.join(problems) or None

@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from async_agent_ros.core import operands
+from async_agent_ros.core import operands, spoken_time
 from async_agent_ros.core.built_in import TOOLS as BUILT_IN
 from async_agent_ros.core.chatml import Call, Parser, PromptFormat, Rejected, Remove, Renderer
 from async_agent_ros.core.chatml import Text
@@ -106,8 +106,19 @@ def comparable(plan: Mapping[str, Tuple[str, Any]], running: Mapping[str, str]) 
             target = arguments.get('call')
             alone = [n for n in running.values()].count(running.get(target, '')) == 1
             arguments = {**arguments, 'call': running[target] if alone else target}
+        if name == 'set_timer' and isinstance(arguments, Mapping):
+            arguments = {k: _time(k, v) for k, v in arguments.items()}
         found.append((name, canonical_json(_normal(arguments))))
     return tuple(sorted(found))
+
+
+def _time(name: str, said: Any) -> Any:
+    """Return a time in one form: "an hour" is "3600 s", "ten to six" is "05:50:00"."""
+    if isinstance(said, str) and name in ('after', 'every'):
+        seconds = spoken_time.duration_s(said)
+        return said if seconds is None else f'{seconds:g} s'
+    time = spoken_time.time_of_day(said) if isinstance(said, str) and name == 'at' else None
+    return said if time is None else f'{time.hour:02}:{time.minute:02}:{time.second:02}'
 
 
 def _normal(value: Any) -> Any:

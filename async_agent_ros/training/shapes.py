@@ -6,6 +6,7 @@ allow (nothing to depend on, nothing that takes time) returns None, and another 
 """
 from typing import Callable, Dict, List, Optional, Tuple
 
+from async_agent_ros.core.spoken_time import duration_s
 from async_agent_ros.training import refusals, timers
 from async_agent_ros.training.intents import Act, Intent, Stage
 from async_agent_ros.training.simulation import Move, Simulation
@@ -249,7 +250,7 @@ def timer(s):
     kind = s.rng.choice(('timer', 'timer', 'remind', 'remind', 'at', 'at', 'corrected'))
     intent = timers.corrected(s) if kind == 'corrected' else timers.timer(s, kind)
     moves = [Move('idle', _now(intent))]
-    if 'after_s' in intent.plan[0].arguments and s.rng.random() < 0.6:
+    if 'after' in intent.plan[0].arguments and s.rng.random() < 0.6:
         moves.append(Move('fired', lambda sim: None))
     return moves
 
@@ -263,7 +264,7 @@ def timer_beside(s):
 def every(s):
     """Be reminded again and again, until it is enough."""
     intent = timers.timer(s, 'every')
-    period = intent.plan[0].arguments['every_s']
+    period = duration_s(intent.plan[0].arguments['every'])
     stop_it = Act(s.key(), 'cancel', {}, None, {'key': intent.plan[0].key})
     enough = s.finish('cancel', [Stage(s.language.say(s.rng, 'cancel_timer'), (stop_it,))])
     return [Move('idle', _now(intent)),
@@ -385,8 +386,8 @@ SHAPES: Dict[str, Tuple[Shape, float]] = {
     'instead': (instead, 4), 'stop': (stop, 1), 'timer': (timer, 12),
     'timer_beside': (timer_beside, 20), 'every': (every, 1),
     'clock': (clock, 1), 'both': (both, 1), 'fork': (fork, 2), 'spawn': (spawn, 2),
-    'failure': (failure, 4), 'unmeetable': (unmeetable, 12),
-    'unknown_value': (unknown_value, 28),
+    'failure': (failure, 4), 'unmeetable': (unmeetable, 16),
+    'unknown_value': (unknown_value, 34),
     'small_talk': (small_talk, 7), 'about': (about, 5), 'confirmed': (confirmed, 4),
     'again': (again, 1)}
 """Shape and weight by name."""

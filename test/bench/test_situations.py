@@ -21,7 +21,7 @@ def judged(name, output):
 
 def test_every_situation_is_a_prompt_that_waits_for_an_answer():
     persona, prompt_format = load_prompt()
-    assert len(BY_NAME) == len(situations()) == 68
+    assert len(BY_NAME) == len(situations()) == 69
     for situation in situations():
         scene = situation.build(Scene(SPECS, persona))
         renderer = Renderer(prompt_format)
@@ -42,8 +42,8 @@ def test_every_situation_is_a_prompt_that_waits_for_an_answer():
     ('unknown room', call('navigate_to', place='swimming pool'), ''),
     ('hello', call('fly'), 'unknown tool'),
     ('hello', 'CALL {"name": ', 'not parsable'),
-    ('reminder', call('set_timer', after_s=600, text='take out the pizza'), ''),
-    ('reminder', call('set_timer', after_s=60, text='take out the pizza'), 'called'),
+    ('reminder', call('set_timer', after='ten minutes', text='take out the pizza'), ''),
+    ('reminder', call('set_timer', after='a minute', text='take out the pizza'), 'called'),
     ('reminded', 'It is time to check the oven.', ''),
     ('reminded', 'I will remind you to check the oven.', 'will'),
 ])

@@ -6,6 +6,8 @@ import pytest
 
 from async_agent_ros.core import effects, events
 from async_agent_ros.core.chatml import Renderer
+from async_agent_ros.core.kernel import Kernel
+from async_agent_ros.core.ledger import Ledger
 from async_agent_ros.core.lineage import prefixes
 from async_agent_ros.core.settings import Settings
 from async_agent_ros.core.words import Busy, Effect, Error, Kind
@@ -234,7 +236,7 @@ def due_s(w, call_id):
 
 def test_a_timer_reports_once():
     w = world()
-    ask(w, ('set_timer', 't', {'after_s': 10, 'text': 'check the oven'}))
+    ask(w, ('set_timer', 't', {'after': '10 seconds', 'text': 'check the oven'}))
     assert due_s(w, 't') == pytest.approx(10.0, abs=0.1)
     assert generates(w.effects[-1]), 'silent until then: somebody must say that it is set'
     w.answer('I will.')
@@ -245,7 +247,7 @@ def test_a_timer_reports_once():
 
 def test_a_timer_that_comes_again_does_not_drift_and_ends_when_cancelled():
     w = world()
-    ask(w, ('set_timer', 't', {'every_s': 60, 'text': 'drink'}))
+    ask(w, ('set_timer', 't', {'every': 'minute', 'text': 'drink'}))
     w.answer('Okay.')
     begun_ns = w.state.calls['t'].committed_ns
     for number in (1, 2):
@@ -271,14 +273,44 @@ def test_a_timer_at_a_clock_time_and_the_time_of_day():
     assert results(w)['v'][1] == results(w)['x'][1] == Error.INVALID_ARGUMENTS
 
 
+@pytest.mark.parametrize('said, hours', [
+    ('half past seven', 6.5), ('7:30', 6.5), ('07:30', 6.5), ('seven thirty in the evening', 18.5),
+    ('quarter to one', 11.75), ('one', 12), ('1 am', 24), ('13:00', 12)])
+def test_a_time_that_does_not_say_which_half_of_the_day_is_the_next_one(said, hours):
+    w = world(utc_offset_s=3600)    # it is 01:00:01
+    ask(w, ('set_timer', 't', {'at': said}))
+    assert due_s(w, 't') == pytest.approx(hours * 3600, abs=2)
+
+
+def test_a_timer_needs_one_time_and_says_so():
+    w = world()
+    ask(w, ('set_timer', 't', {'text': 'oven'}),
+        ('set_timer', 'u', {'after': '5 minutes', 'every': 'hour'}))
+    for call_id in 'tu':
+        assert results(w)[call_id][1] == Error.INVALID_ARGUMENTS
+        assert 'exactly one of after, at and every' in results(w)[call_id][2]
+
+
 def test_timers_survive_a_restart():
     w = world()
-    ask(w, ('set_timer', 't', {'after_s': 10, 'text': 'oven'}))
+    ask(w, ('set_timer', 't', {'after': '10 seconds', 'text': 'oven'}))
     w.now_ns += 4 * 10**9
     w.restart()
     assert due_s(w, 't') == pytest.approx(6.0, abs=0.1)
     w.step(events.TimerFired, timer_id='due:t')
     assert results(w)['t'][0] == 'succeeded'
+
+
+def test_a_timer_of_an_older_ledger_that_cannot_be_read_is_told_and_ended():
+    w = world()
+    ask(w, ('set_timer', 't', {'after': '10 seconds', 'text': 'oven'}))
+    older = [replace(e, content=e.content.replace('"after":"10 seconds"', '"after_s":10'))
+             for e in w.ledger]
+    assert older != list(w.ledger)
+    w.kernel = Kernel(Ledger(older))
+    w.step(events.Started, session='s', settings=w.settings.to_json())
+    assert results(w)['t'][:2] == ('failed', Error.INVALID_ARGUMENTS)
+    assert 't' not in w.state.calls
 
 
 # -- helpers --------------------------------------------------------------------------------------

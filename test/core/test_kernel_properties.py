@@ -18,7 +18,7 @@ MORE_TOOLS = (
     replace(TOOLS['look'], name='beep', cancel_on_barge_in=False, max_per_minute=2.0))
 ALL_TOOLS = {**TOOLS, **{t.name: t for t in MORE_TOOLS}}
 BUILT_IN = {
-    'cancel': {'call': 'navigate_to'}, 'wait': {}, 'now': {}, 'set_timer': {'after_s': 5.0},
+    'cancel': {'call': 'navigate_to'}, 'wait': {}, 'now': {}, 'set_timer': {'after': '5 s'},
     'fork': {'task': 'look'}, 'spawn': {'brief': 'look', 'tools': ['look', 'lift']}}
 PLACES = ('kitchen', 'hall', '$c1.n', '$look', '$c2')
 HELPER = 4

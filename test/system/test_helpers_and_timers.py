@@ -13,7 +13,8 @@ RULES = [
     {'user': 'look for the cup', 'say': 'I have somebody look. \n'
      'CALL {"name": "fork", "arguments": {"task": "Find the cup."}}'},
     {'user': 'remind me',
-     'say': 'CALL {"name": "set_timer", "arguments": {"after_s": 3, "text": "drink water"}}'},
+     'say': 'CALL {"name": "set_timer", "arguments": '
+            '{"after": "3 seconds", "text": "drink water"}}'},
     {'user': 'fetch', 'say':
      'CALL {"id": "f", "name": "find_object", "arguments": {"object": "cup"}}\n'
      'CALL {"name": "navigate_to", "arguments": {"place": "$f.place"}}'},

@@ -13,7 +13,8 @@ RULES = [
     {'user': 'kitchen', 'say': 'CALL {"name": "navigate_to", "arguments": {"place": "kitchen"}}'},
     {'user': 'hello', 'say': 'Good evening.'},
     {'user': 'remind me',
-     'say': 'CALL {"name": "set_timer", "arguments": {"after_s": 600, "text": "drink water"}}'},
+     'say': 'CALL {"name": "set_timer", "arguments": '
+            '{"after": "10 minutes", "text": "drink water"}}'},
     {'notification': '"set_timer".*succeeded', 'say': 'It is time to drink water.'},
     {'notification': '"navigate_to".*succeeded', 'say': 'I am in the kitchen.'},
     {'notification': '.', 'say': ''}]

@@ -49,6 +49,14 @@ def paint(what: str, colour: Colour, coats: Annotated[int, pydantic.Field(ge=1, 
     return {'painted': what, 'colour': colour.value, 'type': type(at).__name__}
 
 
+def test_a_tool_can_ask_for_times_as_people_say_them():
+    @tool
+    def bake(span: Annotated[str, pydantic.Field(json_schema_extra={'format': 'time-span'})]):
+        """Bake."""
+    assert bake.spec.check_arguments({'span': 'an hour and a half'}) is None
+    assert "span: 'soon' is no time span" in bake.spec.check_arguments({'span': 'soon'})
+
+
 def test_schema_of_a_typed_function():
     spec = paint.spec
     assert spec.name == 'paint' and spec.effect is Effect.READ_ONLY

@@ -126,7 +126,7 @@ def test_a_request_is_called_on_the_partial_words_that_hold_all_of_it():
 
 def test_how_far_it_is_to_where_the_robot_drives_is_told_and_not_looked_up():
     asked = 0
-    for one in _of_shape('progress', 0.0, count=90):
+    for one in _of_shape('progress', 0.0, count=120):
         for turn in one.simulation.turns:
             for intent in turn.intents:
                 if intent.kind == 'progress' and ('far' in intent.text or 'met' in intent.text):

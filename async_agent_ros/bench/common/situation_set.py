@@ -83,6 +83,9 @@ def _running():
             'How far is it?'), (), r'6(\.0)?\b|six', '', True),
         Situation('what doing', 'running', lambda s: s.driving('garage').user(
             'What are you doing?'), (), r'garage', UNTRUE_ARRIVAL, True),
+        Situation('abilities while driving', 'running', lambda s: s.driving().user(
+            'What can you do for me? Explain it in detail?'), (),
+            r'\b(battery|pick|drive|find|look|dock|timer)', UNTRUE_ARRIVAL, True, 60),
         Situation('joke while driving', 'running', lambda s: s.driving().user(
             'Tell me something funny.'), (), r'\w', UNTRUE_ARRIVAL, True, 40),
         Situation('change goal', 'running', lambda s: s.driving('kitchen').user(
@@ -190,20 +193,20 @@ def _timers():
     def order(name, text, arguments):
         return Situation(name, 'timer', lambda s: s.user(text), ((TIMER, re.compile(arguments)),))
 
-    def set_(s, text='check the oven', after_s=60):
+    def set_(s, text='check the oven'):
         return (s.user(f'Remind me in a minute to {text}.')
-                .calls('c1', TIMER, after_s=after_s, text=text).accepted('c1'))
+                .calls('c1', TIMER, after='a minute', text=text).accepted('c1'))
 
     def up(s, text='check the oven'):
         return s.result('c1', 'succeeded', {'time_is_up': text})
     promise = r'\bwill\b|\bremind you in\b|in (a|one) minute|timer (is|has been) set'
     return [
         order('timer', 'Set a timer for five minutes.',
-              r'\{"after_s":300(\.0)?(,"text":"[^"]*")?\}'),
+              r'\{"after":"(5|five) minutes"(,"text":"[^"]*")?\}'),
         order('reminder', 'Remind me in ten minutes to take out the pizza.',
-              r'\{"after_s":600(\.0)?,"text":"[^"]*pizza[^"]*"\}'),
+              r'\{"after":"(10|ten) minutes","text":"[^"]*pizza[^"]*"\}'),
         order('wake', 'Wake me up at seven thirty.',
-              r'\{"at":"0?7:30(:00)?"(,"text":"[^"]*")?\}'),
+              r'\{"at":"(0?7:30(:00)?|seven thirty)"(,"text":"[^"]*")?\}'),
         Situation('timer accepted', 'timer', set_, (), r'\w', r"\bit('s| is) time\b|time is up",
                   True, 20),
         Situation('reminded', 'timer', lambda s: up(set_(s).says(
@@ -213,16 +216,16 @@ def _timers():
             'I am a robot.').after(40), 'call your mother'), (), r'mother', promise, True, 20),
         Situation('reminded again', 'timer', lambda s: s.user(
             'Remind me every hour to drink water.').calls(
-            'c1', TIMER, every_s=3600, text='drink water').accepted('c1').says(
+            'c1', TIMER, every='hour', text='drink water').accepted('c1').says(
             'I will remind you every hour.').after(3600).due('c1', 'drink water'), (),
             r'drink|water', r'\bwill\b|every hour', True, 20),
         order('every', 'Tell me every five minutes to stretch.',
-              r'\{"every_s":300(\.0)?,"text":"[^"]*stretch[^"]*"\}'),
+              r'\{"every":"(5|five) minutes","text":"[^"]*stretch[^"]*"\}'),
         Situation('timer cancelled', 'timer', lambda s: set_(s).says(
             'I will remind you in a minute.').after(10).user(
             'You need not remind me any more.'), (('cancel', {'call': TIMER}),)),
         Situation('timer up', 'timer', lambda s: up(s.user('Set a timer for a minute.').calls(
-            'c1', TIMER, after_s=60).accepted('c1').says('The timer is set.').after(60),
+            'c1', TIMER, after='a minute').accepted('c1').says('The timer is set.').after(60),
             'the time is up'), (), r'\b(up|over|minute|timer|done|finished)\b', r'\bwill\b',
             True, 20),
         Situation('reminded while driving', 'timer', lambda s: up(set_(s).says(
