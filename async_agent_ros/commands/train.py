@@ -107,7 +107,7 @@ def _eval(parser, with_model=True) -> None:
                         'tuned model), tuned, tuned_constrained, comma-separated')
     parser.add_argument('--workloads', default='templates,new_tools,natural',
                         help='of templates, new_tools, natural, natural_2, natural_3, '
-                        'comma-separated')
+                        'natural_4, comma-separated')
     parser.add_argument('--cases', type=int, default=200, metavar='N',
                         help='per workload; of the natural set at most all (default: 200)')
     parser.add_argument('--case-seed', type=int, default=1, metavar='SEED')

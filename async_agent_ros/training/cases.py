@@ -20,7 +20,7 @@ from async_agent_ros.core.words import Effect, Kind
 from async_agent_ros.training import shapes, synthesize
 from async_agent_ros.training.tables import read_yaml
 
-NATURAL = ('natural', 'natural_2', 'natural_3')
+NATURAL = ('natural', 'natural_2', 'natural_3', 'natural_4')
 """Sets that were written by hand, each in a file of that name."""
 WORKLOADS = ('templates', 'new_tools', *NATURAL)
 S = 1_000_000_000
