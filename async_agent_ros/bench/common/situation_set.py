@@ -85,7 +85,7 @@ def _running():
             'What are you doing?'), (), r'garage', UNTRUE_ARRIVAL, True),
         Situation('abilities while driving', 'running', lambda s: s.driving().user(
             'What can you do for me? Explain it in detail?'), (),
-            r'\b(battery|pick|drive|find|look|dock|timer)', UNTRUE_ARRIVAL, True, 60),
+            r'\b(battery|pick|drive|find|look|dock|timer)', UNTRUE_ARRIVAL, True, 70),
         Situation('joke while driving', 'running', lambda s: s.driving().user(
             'Tell me something funny.'), (), r'\w', UNTRUE_ARRIVAL, True, 40),
         Situation('change goal', 'running', lambda s: s.driving('kitchen').user(
