@@ -252,9 +252,10 @@ def settle_if_final(s: KernelState) -> None:
     stream = s.stream
     if stream is None or stream.settled or not stream.past_edits:
         return
-    if stream.final or any(w.utterance_id == stream.utterance_id
-                           and phrases.words(w.text) == phrases.words(stream.sent)
-                           for w in s.deferred):
+    # when the reaction has ended, the words are written first and on_final passes the point
+    if stream.final or (reacting(s) and any(
+            w.utterance_id == stream.utterance_id
+            and phrases.words(w.text) == phrases.words(stream.sent) for w in s.deferred)):
         stream.settled = True
         calls.commit_proposed(s, stream.generations - {s.active}, ask=False)
 

@@ -163,8 +163,11 @@ def test_a_reaction_that_takes_too_long_is_cut_off(w):
     assert executed(w.finish()) == [('c1', 'navigate_to', {'place': 'hall'})]
 
 
-def test_a_plan_for_exactly_the_final_words_is_committed_with_them(w):
+@pytest.mark.parametrize('told', [False, True])
+def test_a_plan_for_exactly_the_final_words_is_committed_with_them(w, told):
     w.hear('go to the hall')
+    if told:    # engines that tell when a line begins do so before every call
+        w.generation(events.LineBegun, call_id='c1')
     w.call('navigate_to', 'c1', place='hall')
     w.finish()
     out = w.fall_silent('Go to the hall.')
