@@ -145,7 +145,9 @@ def _own(spec: ToolSpec, table: Mapping[str, Any], split: str,
         tuple(table.get('fail') or ['it did not work']),
         tuple(table.get('slow') or ((0.1, 1.5) if reads else (3.0, 20.0))),
         {k: tuple(v) for k, v in (table.get('spoken') or {}).items()},
-        tuple(table.get('after') or ()))
+        tuple(table.get('after') or ()),
+        {k: tuple(v) for k, v in (table.get('where') or {}).items()},
+        tuple(table.get('with_it') or ()))
     return SimTool(spec, made, {n: n for n in allowed}, allowed, lists)
 
 

@@ -282,9 +282,9 @@ class Planner:
             act = step.act
             if act.ack or act.tool is None or act.reads:
                 step.text = step.text or act.ack
-            elif any(isinstance(v, Ref) for v in act.values.values()):
+            elif keys := {v.key for v in act.values.values() if isinstance(v, Ref)}:
                 # said before the call that it waits for
-                first = next((s for s in found if s is not step and s.act.tool), step)
+                first = next((s for s in found if s.act.key in keys), step)
                 first.text = f'Let me {first.act.inf()} first.'
             else:
                 step.text = fill(self.rng.choice(act.tool.concept.ack), act.words)

@@ -124,10 +124,10 @@ def replaced(s):
     return [Move('idle', _now(s.replaced(s.rng.sample(fitting, 2))))]
 
 
-def twice(s):
-    """Ask the same of two things."""
+def listed(s):
+    """Ask the same of two or three things."""
     tool = s.pick(lambda t: t.reads and t.concept.ask and t.allowed)
-    intent = tool and s.twice(tool)
+    intent = tool and s.listed(tool)
     return intent and [Move('idle', _now(intent))]
 
 
@@ -377,9 +377,9 @@ def again(s):
 
 SHAPES: Dict[str, Tuple[Shape, float]] = {
     'command': (command, 16), 'question': (question, 17), 'parallel': (parallel, 56),
-    'sequence': (sequence, 4), 'dependent': (dependent, 9),
-    'corrected': (corrected, 8), 'removed': (removed, 6),
-    'replaced': (replaced, 3), 'twice': (twice, 3),
+    'sequence': (sequence, 8), 'dependent': (dependent, 20),
+    'corrected': (corrected, 14), 'removed': (removed, 6),
+    'replaced': (replaced, 3), 'listed': (listed, 14),
     'multitask': (multitask, 6), 'progress': (progress, 12), 'idle_progress': (idle_progress, 1),
     'interruption': (interruption, 4), 'backchannel': (backchannel, 1),
     'out_of_order': (out_of_order, 4), 'cancel': (cancel, 4), 'cancel_one': (cancel_one, 2),

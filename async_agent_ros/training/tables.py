@@ -10,7 +10,9 @@ A concept: `names` and `describe` (one of each is taken), `effect`, `args` ({can
 values}), `ask` (clauses after "please"), `say` (whole sentences), `there` ({argument: clauses for
 when its value comes from another call}), `ack`, `gerund`, `inf`, `left` (unit of the progress),
 `result`, `told`, `fail`, `slow` (seconds, least and most), `spoken` ({value: names that people have
-for it}), `after` (tools that it waits for when both are asked for in one breath). {name} in a text
+for it}), `after` (tools that it waits for when both are asked for in one breath), `where` ({argument: clauses for when its
+value is where {it} is, which has to be found first}), `with_it` (clauses for when the robot has
+just taken what it is about). {name} in a text
 is the value of an argument or of a field of the result.
 """
 from dataclasses import dataclass, field
@@ -76,6 +78,10 @@ class Concept:
     """Value -> the names that people have for it, the value itself where they use it too."""
     after: Tuple[str, ...] = ()
     """Tools that it waits for when both are asked for in one breath: grasping for driving."""
+    where: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
+    """Argument -> clauses about the place of {it}: "go to the room where the {it} is"."""
+    with_it: Tuple[str, ...] = ()
+    """Clauses for what the robot has just taken: "bring it to the {place}"."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +196,7 @@ def concept(value: Dict[str, Any], lists: Mapping[str, Tuple[str, ...]], where: 
             names=tuple(value.pop('names')), describe=tuple(value.pop('describe')), args=args,
             result=result, there={k: tuple(v) for k, v in value.pop('there', {}).items()},
             slow=tuple(value.pop('slow', (0.5, 5.0))),
+            where={k: tuple(v) for k, v in value.pop('where', {}).items()},
             **{k: tuple(map(str, v)) if isinstance(v, list) else v for k, v in value.items()})
     except (KeyError, TypeError) as error:
         raise TableError(f'{where}: {error}; see the head of training/tables.py') from error
