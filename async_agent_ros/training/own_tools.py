@@ -147,7 +147,7 @@ def _own(spec: ToolSpec, table: Mapping[str, Any], split: str,
         {k: tuple(v) for k, v in (table.get('spoken') or {}).items()},
         tuple(table.get('after') or ()),
         {k: tuple(v) for k, v in (table.get('where') or {}).items()},
-        tuple(table.get('with_it') or ()))
+        {k: tuple(v) for k, v in (table.get('with_it') or {}).items()})
     return SimTool(spec, made, {n: n for n in allowed}, allowed, lists)
 
 

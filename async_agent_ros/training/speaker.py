@@ -196,9 +196,9 @@ class Speaker:
     def sequence(self, first: SimTool, second: SimTool) -> Intent:
         """Ask for something, and for something else when that is done."""
         waits = first.spec.name in second.concept.after
-        bring = waits and second.concept.with_it and self.rng.random() < 0.6
+        with_it = second.concept.with_it.get(first.spec.name, ())
         clauses = self.rng.choice(first.concept.ask), self.rng.choice(
-            second.concept.with_it if bring else second.concept.ask)
+            with_it if with_it and self.rng.random() < 0.6 else second.concept.ask)
         act, then = self.act(first, clauses[0]), self.act(second, clauses[1])
         join = 'joins' if waits and self.rng.random() < 0.5 else 'then'
         lead = self.framed(clauses[0])

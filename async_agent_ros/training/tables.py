@@ -11,8 +11,8 @@ values}), `ask` (clauses after "please"), `say` (whole sentences), `there` ({arg
 when its value comes from another call}), `ack`, `gerund`, `inf`, `left` (unit of the progress),
 `result`, `told`, `fail`, `slow` (seconds, least and most), `spoken` ({value: names that people have
 for it}), `after` (tools that it waits for when both are asked for in one breath), `where` ({argument: clauses for when its
-value is where {it} is, which has to be found first}), `with_it` (clauses for when the robot has
-just taken what it is about). {name} in a text
+value is where {it} is, which has to be found first}), `with_it` ({tool: clauses for when the
+robot has just got something by that tool}). {name} in a text
 is the value of an argument or of a field of the result.
 """
 from dataclasses import dataclass, field
@@ -80,8 +80,8 @@ class Concept:
     """Tools that it waits for when both are asked for in one breath: grasping for driving."""
     where: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
     """Argument -> clauses about the place of {it}: "go to the room where the {it} is"."""
-    with_it: Tuple[str, ...] = ()
-    """Clauses for what the robot has just taken: "bring it to the {place}"."""
+    with_it: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
+    """Tool -> clauses about what the robot has got by it: "bring it to the {place}"."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +197,7 @@ def concept(value: Dict[str, Any], lists: Mapping[str, Tuple[str, ...]], where: 
             result=result, there={k: tuple(v) for k, v in value.pop('there', {}).items()},
             slow=tuple(value.pop('slow', (0.5, 5.0))),
             where={k: tuple(v) for k, v in value.pop('where', {}).items()},
+            with_it={k: tuple(v) for k, v in value.pop('with_it', {}).items()},
             **{k: tuple(map(str, v)) if isinstance(v, list) else v for k, v in value.items()})
     except (KeyError, TypeError) as error:
         raise TableError(f'{where}: {error}; see the head of training/tables.py') from error

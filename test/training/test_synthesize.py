@@ -348,3 +348,52 @@ def test_what_it_can_do_is_asked_and_told_also_while_a_call_runs():
                 runs = {e.call_id for e in seen if e.kind == Kind.COMMIT} - ended
                 busy, idle = busy + bool(runs), idle + (not runs)
     assert busy > 5 and idle > 2
+
+
+def _intents(name, count=300, split='train'):
+    """Return what is said first in conversations of a shape about the simulated robot."""
+    robot, found = sim_robot(), []
+    for seed in range(count):
+        speaker = Speaker(random.Random(seed), language(split),
+                          own_tools(robot.specs, robot.phrases, split))
+        found += [m.make(None) for m in (getattr(shapes, name)(speaker) or [])[:1]]
+    return found
+
+
+def test_the_same_is_asked_of_several_things():
+    intents = _intents('listed')
+    counts = [len(i.plan) for i in intents]
+    assert {1, 2, 3} == set(counts)    # one: the other was taken back
+    assert counts.count(3) > 0.15 * len(counts)
+    for intent in intents:
+        assert len({a.name for a in intent.plan}) == 1
+        asked = [a.arguments['object'] for a in intent.plan]
+        assert len(set(asked)) == len(asked)
+        if len(asked) == 3 and intent.template.endswith(' is'):
+            assert ' are' in intent.text
+
+
+def test_a_place_may_be_named_by_what_is_found_there():
+    found = {'where': 0, 'one of two': 0, 'corrected': 0, 'then': 0, 'besides': 0}
+    for intent in _intents('dependent', 600):
+        *before, last = intent.plan
+        refs = {v.key for v in last.values.values() if hasattr(v, 'key')}
+        assert refs and refs <= {a.key for a in before}
+        found['where'] += '{it}' in intent.template and len(before) == 1
+        found['one of two'] += [a.name for a in before] == ['find_object'] * 2
+        found['corrected'] += any(
+            a.key == b.key and a.arguments != b.arguments
+            for a in intent.stages[0].plan for b in intent.plan)
+        found['then'] += [a.name for a in intent.then] == ['pick_up'] and \
+            intent.then[0].arguments['object'] == before[0].arguments['object']
+        found['besides'] += bool({a.name for a in before} - {'find_object'})
+    assert min(found.values()) > 20, found
+
+
+def test_what_was_taken_is_brought_somewhere():
+    robot = sim_robot()
+    clauses = {c.split(' {')[0] for c in robot.phrases['navigate_to']['with_it']['pick_up']}
+    brought = [i for i in _intents('sequence')
+               if any(f'{c} ' in i.text.lower() for c in clauses - {'go to the'})]
+    assert len(brought) > 8
+    assert all(i.plan[0].name == 'pick_up' and i.then[0].name == 'navigate_to' for i in brought)
