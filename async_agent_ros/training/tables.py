@@ -10,10 +10,10 @@ A concept: `names` and `describe` (one of each is taken), `effect`, `args` ({can
 values}), `ask` (clauses after "please"), `say` (whole sentences), `there` ({argument: clauses for
 when its value comes from another call}), `ack`, `gerund`, `inf`, `left` (unit of the progress),
 `result`, `told`, `fail`, `slow` (seconds, least and most), `spoken` ({value: names that people have
-for it}), `after` (tools that it waits for when both are asked for in one breath), `where` ({argument: clauses for when its
-value is where {it} is, which has to be found first}), `with_it` ({tool: clauses for when the
-robot has just got something by that tool}). {name} in a text
-is the value of an argument or of a field of the result.
+for it}), `after` (tools that it waits for when both are asked for in one breath), `where`
+({argument: clauses for when its value is where {it} is, which has to be found first}), `with_it`
+({tool: clauses for when the robot has just got something by that tool}). {name} in a text is the
+value of an argument or of a field of the result.
 """
 from dataclasses import dataclass, field
 from functools import lru_cache
