@@ -1,15 +1,17 @@
 """
-The local engines on the same weights: reading, first token, writing, and several at once.
+The local engines on the same weights: reading, first token, writing, several at once, and calls.
 
 All of them are loaded, and every round asks each in turn, so that a machine that is busy for a
 while is so for all. The first token is that of a question behind a head that is cached, as in
-conversation. Ratios are those of the medians, against the first engine.
+conversation. A call is written once freely and once held to the catalogue. Ratios are those of the
+medians, against the first engine.
 """
 import threading
 import time
 from typing import Any, Dict, List
 
 from async_agent_ros.bench.common import rows
+from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.llm.engine import GenerationRequest
 from async_agent_ros.llm.factory import make_engine
 
@@ -24,11 +26,19 @@ INSTANCES = ('main', 'i1', 'i2', 'i3')
 FACTS = 'The red box stands on the table in room {} and the blue cup beside it. '
 QUESTIONS = ('Count from one to one hundred in words.', 'Write a long story about a robot.',
              'Explain in detail how an engine works.', 'List fifty animals with their colours.')
+TOOLS = (ToolSpec('get_battery'), ToolSpec('navigate_to', arguments_schema={
+    'type': 'object', 'required': ['place'], 'properties': {'place': {'type': 'string'}}}))
+CALLS = (('Go to the office.', 'CALL {"name": "navigate_to", "arguments": {"place": "office"}}'),
+         ('How full is your battery?', 'CALL {"name": "get_battery", "arguments": {}}'),
+         ('Go to the hall.', 'CALL {"name": "navigate_to", "arguments": {"place": "hall"}}'))
+"""Examples behind which any model calls; the answer to the first question is measured."""
 MEASURED = {'prefill_tokens_per_s': ('tokens/s', 'prefill_ratio'),
             'first_token_ms': ('ms', 'first_token_ratio'),
             'decode_tokens_per_s': ('tokens/s', 'decode_ratio'),
             'decode_2_tokens_per_s': ('tokens/s', 'decode_2_ratio'),
-            'decode_4_tokens_per_s': ('tokens/s', 'decode_4_ratio')}
+            'decode_4_tokens_per_s': ('tokens/s', 'decode_4_ratio'),
+            'free_call_ms': ('ms', 'free_call_ratio'),
+            'constrained_call_ms': ('ms', 'constrained_call_ratio')}
 """Metric: its unit, and what its ratio is called."""
 
 
@@ -64,8 +74,7 @@ def run(args) -> List[rows.Row]:
         for name in names:
             device = args.device if ENGINES[name]['name'] == 'transformers' else ''
             engines[name] = make_engine(**ENGINES[name], model=args.model, device=device,
-                                        threads=args.threads, context_tokens=8192,
-                                        constrain=False)
+                                        threads=args.threads, context_tokens=8192)
             engines[name].load()
             _round(engines[name], args.tokens)    # what is compiled and allocated at first
         for _ in range(args.n):
@@ -121,6 +130,19 @@ def _round(engine, tokens: int) -> Dict[str, float]:
             thread.join()
         found[f'decode_{count}_tokens_per_s'] = sum(
             w.request.stats.output_tokens for w in writers) / (time.perf_counter() - began_s)
+    return {**found, **_calls(engine, head)}
+
+
+def _calls(engine, head: str) -> Dict[str, float]:
+    """Return how long the same call takes freely and held to the catalogue."""
+    prompt = head + ''.join(f'{_asked(said)}{done}<|im_end|>\n' for said, done in CALLS)
+    prompt += _asked(CALLS[0][0])
+    _Writer(engine, INSTANCES[0], prompt, 1).run()
+    found = {}
+    for metric, tools in (('free_call_ms', ()), ('constrained_call_ms', TOOLS)):
+        writer = _Writer(engine, INSTANCES[0], prompt, 60, tools, CALLS[0][1])
+        writer.run()
+        found[metric] = writer.last_s * 1e3
     return found
 
 
@@ -129,19 +151,27 @@ def _asked(question: str) -> str:
 
 
 class _Writer:
-    """One generation, with the times of its pieces."""
+    """One generation, with the times of its pieces; `until` ends it, '': nothing does."""
 
-    def __init__(self, engine, instance: str, prompt: str, tokens: int):
+    def __init__(self, engine, instance: str, prompt: str, tokens: int, tools=(),
+                 until: str = ''):
         self.engine = engine
-        self.request = GenerationRequest(instance, prompt, tokens)
+        self.request = GenerationRequest(instance, prompt, tokens, tools=tools)
+        self.until = until
+        self.text = ''
         self.first_s = self.last_s = 0.0
 
     def run(self) -> None:
         """Write to the end."""
         began_s = time.perf_counter()
-        for _ in self.engine.stream(self.request, threading.Event()):
+        abort = threading.Event()
+        for piece in self.engine.stream(self.request, abort):
             self.last_s = time.perf_counter() - began_s
             self.first_s = self.first_s or self.last_s
+            self.text += piece
+            if self.until and self.until in self.text:
+                abort.set()
+                break
         self.first_s = self.first_s or time.perf_counter() - began_s
 
     @property

@@ -11,6 +11,8 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 CALL_MARKER = 'CALL'
 REMOVE_MARKER = 'REMOVE'
+HEAD = '%llguidance {}\n'
+"""Begins every grammar for llguidance."""
 
 
 def call_schema(tools: Sequence[Any], ids: bool = False) -> Dict[str, Any]:
@@ -65,19 +67,36 @@ def lark(tools: Sequence[Any], marker: str = CALL_MARKER, ids: bool = False) -> 
     Without tools only text is left. The JSON is written as in the prompt's examples (one space
     after comma and colon), because a model that must write unusual spaces writes worse arguments.
     """
-    text = r'TEXT: /[^\n{}]+/ & ~/' + _regex(marker) + r'.*/'
     if not tools:
-        return f'%llguidance {{}}\nstart: line ("\\n" line)*\nline: TEXT\n{text}\n'
-    schema = {**call_schema(tools, ids), 'x-guidance': {
-        'whitespace_flexible': False, 'item_separator': ', ', 'key_separator': ': ',
-        'lenient': True}}
+        return f'{HEAD}start: line ("\\n" line)*\nline: TEXT\n{_text(marker)}\n'
+    schema = _as_in_the_prompt(call_schema(tools, ids))
+    call = f'"{marker} " json\njson: %json {json.dumps(schema)}'
+    return f'{HEAD}start: line ("\\n" line)*\n{lines(call, marker, ids)}'
+
+
+def lines(call: str, marker: str = CALL_MARKER, ids: bool = False) -> str:
+    """Return the rules for `line`: text, a call (written as the rule that is given), a removal."""
     removal = f'REMOVE: /{REMOVE_MARKER} c[0-9]{{1,4}}/\n' if ids else ''
-    return (f'%llguidance {{}}\nstart: line ("\\n" line)*\n'
-            f'line: TEXT | call{" | REMOVE" if ids else ""}\n{text}\n{removal}'
-            f'call: "{marker} " json\njson: %json {json.dumps(schema)}\n')
+    return (f'line: TEXT | call{" | REMOVE" if ids else ""}\n{_text(marker)}\n{removal}'
+            f'call: {call}\n')
 
 
-def _regex(text):
+def arguments(tool: Any, ids: bool = False) -> str:
+    """Return the JSON Schema of a tool's arguments, for %json."""
+    return json.dumps(_as_in_the_prompt(_arguments(tool, ids)))
+
+
+def _as_in_the_prompt(schema: Mapping[str, Any]) -> Dict[str, Any]:
+    return {**schema, 'x-guidance': {'whitespace_flexible': False, 'item_separator': ', ',
+                                     'key_separator': ': ', 'lenient': True}}
+
+
+def _text(marker: str) -> str:
+    return r'TEXT: /[^\n{}]+/ & ~/' + regex(marker) + r'.*/'
+
+
+def regex(text: str) -> str:
+    """Return a regular expression for just this text."""
     # in a class of its own no character is special but these four
     return ''.join('[' + ('\\' if c in '\\]^-[' else '') + c + ']' for c in text)
 

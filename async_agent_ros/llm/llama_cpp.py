@@ -22,7 +22,8 @@ from typing import Any, Dict, Iterator, Optional
 from async_agent_ros import models
 from async_agent_ros.llm import grammar
 from async_agent_ros.llm.engine import (
-    EngineError, EngineInfo, GenerationRequest, ModelMissingError)
+    EngineError, EngineInfo, GenerationRequest, GenerationStats, ModelMissingError)
+from async_agent_ros.llm.jump import Stretch, Stretches
 from async_agent_ros.llm.turns import FIRST, Turns
 
 _POLL_S = 0.01
@@ -125,6 +126,11 @@ class LlamaCppEngine:
             raise EngineError(
                 f'llama.cpp cannot load {self._path}: {error}; check that it is a GGUF file and '
                 f'that there is memory for it') from error
+        if self._constrain:
+            # with its first grammar llguidance reads the vocabulary, which takes a second
+            for _ in self._chunks('main', {'prompt': 'Hello', 'max_tokens': 1,
+                                           'grammar': grammar.lark(())}, threading.Event()):
+                pass
 
     def _adapter_path(self) -> str:
         path = pathlib.Path(self._adapter).expanduser()
@@ -144,23 +150,56 @@ class LlamaCppEngine:
     def stream(self, request: GenerationRequest, abort: threading.Event) -> Iterator[str]:
         """Yield text as it is decoded; see Engine.stream."""
         body = {
-            'prompt': request.prompt, 'max_tokens': request.max_tokens,
-            'stop': list(request.stop), 'temperature': self._temperature, 'seed': self._seed,
+            'prompt': request.prompt, 'max_tokens': request.max_tokens, 'stop': list(request.stop),
+            'temperature': self._temperature, 'seed': self._seed,
         }
-        if self._constrain and request.tools:
-            body['grammar'] = grammar.lark(request.tools, self._marker, self._call_ids)
         if request.instance == FIRST:
             with self._turns.session(True):
-                yield from self._texts(request, body, abort)
+                yield from self._output(request, body, abort)
         else:
             yield from self._in_the_background(request, body, abort)
         if abort.is_set():
             request.stats.finish_reason = 'abort'
 
+    def _output(self, request, body, stop) -> Iterator[str]:
+        """Yield an output; calls that are constrained come stretch by stretch (jump.py)."""
+        if not (self._constrain and request.tools):
+            yield from self._texts(request, body, stop)
+            return
+        stretches = Stretches(request.tools, self._marker, self._call_ids)
+        stretch: Optional[Stretch] = stretches.first()
+        before, prompt, stats = request.stats.output_tokens, body['prompt'], request.stats
+        while stretch is not None:
+            left = request.max_tokens - (stats.output_tokens - before)
+            if stop.is_set() or left <= 0:
+                stats.finish_reason = stats.finish_reason or 'length'
+                return
+            if stretch.forced:
+                yield stretch.forced
+            if stretch.over:
+                return
+            prompt, text = prompt + stretch.forced, ''
+            stats.finish_reason = ''
+            for piece in self._texts(request, {
+                    **body, 'prompt': prompt, 'max_tokens': left, 'grammar': stretch.grammar,
+                    'stop': [*request.stop, *stretch.stops]}, stop):
+                text += piece
+                yield piece
+            if stop.is_set() or stats.finish_reason == 'length':
+                return
+            prompt += text
+            stretch = stretches.after(text)
+
     def _texts(self, request, body, stop) -> Iterator[str]:
+        stats, part = request.stats, GenerationStats()
+        written = stats.output_tokens
         for chunk in self._chunks(request.instance, body, stop):
             text = chunk['choices'][0].get('text') if chunk.get('choices') else ''
-            _count(chunk, request.stats)
+            _count(chunk, part)
+            stats.output_tokens = written + part.output_tokens
+            stats.finish_reason = part.finish_reason
+            if not written:
+                stats.prompt_tokens, stats.cached_tokens = part.prompt_tokens, part.cached_tokens
             if text:
                 yield text
 
@@ -175,7 +214,7 @@ class LlamaCppEngine:
         while self._turns.wait_until_free(abort):
             open_line = ''
             again = {**body, 'prompt': request.prompt + lines}
-            for text in self._texts(request, again, stop):
+            for text in self._output(request, again, stop):
                 whole, newline, open_line = (open_line + text).rpartition('\n')
                 if newline:
                     lines += whole + newline

@@ -95,15 +95,52 @@ def test_abort_in_a_prefill_is_quick_and_leaves_a_sound_cache(engine):
     assert again == expected
 
 
+CALLS = '<|im_start|>system\nYou call tools.<|im_end|>\n' + ''.join(
+    f'<|im_start|>user\n{said}<|im_end|>\n<|im_start|>assistant\n{done}<|im_end|>\n'
+    for said, done in (
+        ('Go to the office.', 'CALL {"name": "navigate_to", "arguments": {"place": "office"}}'),
+        ('How full is your battery?', 'CALL {"name": "get_battery", "arguments": {}}'),
+        ('Go to the kitchen, and how full is your battery?',
+         'CALL {"name": "navigate_to", "arguments": {"place": "kitchen"}}\n'
+         'CALL {"name": "get_battery", "arguments": {}}'),
+        ('Fly to the moon.', 'Sorry, I cannot fly.'))) + '<|im_start|>user\n'
+
+
+@pytest.mark.parametrize('said, done', [
+    ('Go to the kitchen.', 'CALL {"name": "navigate_to", "arguments": {"place": "kitchen"}}'),
+    ('How full is your battery?', 'CALL {"name": "get_battery", "arguments": {}}')])
+def test_what_a_call_has_no_choice_in_is_not_written(engine, said, done):
+    prompt = f'{CALLS}{said}<|im_end|>\n<|im_start|>assistant\n'
+    request = GenerationRequest('main', prompt, max_tokens=80, tools=TOOLS)
+    text, stream = '', engine.stream(request, threading.Event())
+    while not text.startswith(done):
+        text += next(stream)
+    stream.close()
+    _, of_copy = run(engine, prompt + done, max_tokens=1)
+    _, of_prompt = run(engine, prompt, max_tokens=1)
+    assert request.stats.output_tokens < 0.7 * (of_copy.prompt_tokens - of_prompt.prompt_tokens)
+
+
 def test_calls_are_calls_of_the_catalogue(engine):
-    text, _ = run(engine, chatml('Go to the kitchen.') + 'CALL', tools=TOOLS, max_tokens=60)
-    # the grammar starts with the output, so the marker in the prompt counts for nothing
-    assert '{' not in text or grammar.CALL_MARKER in text
-    for marker in ('CALL ', 'CALL'):
-        lines = [line for line in text.splitlines() if line.startswith(marker)]
-        for line in lines:
-            call = json.loads(line[5:])
-            assert call['name'] in {t.name for t in TOOLS}
+    prompt = CALLS + 'Go to the office.<|im_end|>\n<|im_start|>assistant\n'
+    text, stats = run(engine, prompt, tools=TOOLS[:1], max_tokens=60)
+    lines = text.splitlines()[:-1 if stats.finish_reason == 'length' else None]
+    calls = [json.loads(line.removeprefix('CALL ')) for line in lines if line.startswith('CALL')]
+    assert calls and {call['name'] for call in calls} == {'get_battery'}
+
+
+def test_abort_within_a_call_ends_the_stream_and_leaves_a_sound_cache(engine):
+    prompt = CALLS + 'Go to the kitchen.<|im_end|>\n<|im_start|>assistant\n'
+    whole, _ = run(engine, prompt, tools=TOOLS, max_tokens=20)
+    for count in range(1, 6):
+        abort, request = threading.Event(), GenerationRequest('main', prompt, 20, tools=TOOLS)
+        stream = engine.stream(request, abort)
+        pieces = [next(stream) for _ in range(count)]
+        abort.set()
+        assert whole.startswith(''.join([*pieces, *stream]))
+        assert request.stats.finish_reason == 'abort'
+    again, _ = run(engine, prompt, tools=TOOLS, max_tokens=20)
+    assert again == whole
 
 
 def test_gbnf_is_understood_by_llama_cpp(engine):
