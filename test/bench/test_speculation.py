@@ -312,3 +312,14 @@ def test_intervals_and_bars():
     svg = bars.chart('a < b', 'x', [bars.Bar('g', 'one', 2.0, 1.0, 3.0), bars.Bar('g', 'two', 1)])
     texts = [e.text for e in ElementTree.fromstring(svg).iter() if e.tag.endswith('text')]
     assert 'a < b' in texts and {'one', 'two', 'g'} <= set(texts)
+
+
+@pytest.mark.parametrize('expected, answer, right', [
+    ('the banana in the office', 'The banana is on the shelf in the office.', True),
+    ('hallway with 82', 'I have 82 percent left, and I am in the hallway.', True),
+    ('the phone is in the hallway', 'The keys are in the hallway.', False),
+    ('no', 'I know that.', False),
+    ('nina@mail.example', 'It is nina@mail.example.', True),
+    ('', '', True)])
+def test_an_answer_is_right_when_it_holds_what_was_asked(expected, answer, right):
+    assert judge.told(expected, answer) is right

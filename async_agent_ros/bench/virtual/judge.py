@@ -1,11 +1,16 @@
 """What an outcome is worth: whether the right things happened, and how long that took."""
 from dataclasses import dataclass
+import re
 from typing import Optional
 
 from async_agent_ros.bench.virtual.conversation import Outcome
 from async_agent_ros.bench.virtual.oracle import Bound
 from async_agent_ros.bench.workloads import Ideal, Item, Workload
 from async_agent_ros.core.tools import canonical_json
+
+_WORD = re.compile(r'[\w@]+')
+_JOINING = frozenset('a an the is are in on of and with'.split())
+"""Words that tell nothing: a model may join the others in its own way."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +68,15 @@ def problem(workload: Workload, item: Item, ideal: Ideal, outcome: Outcome) -> s
         return f'results of {sorted(results)}'
     if outcome.state != ideal.state:
         return f'in the end: {outcome.state}'
-    if item.expect and item.expect.lower() not in outcome.answer.lower():
+    if not told(item.expect, outcome.answer):
         return f'it said: {outcome.answer}'
     return ''
+
+
+def told(expected: str, answer: str) -> bool:
+    """Tell whether an answer holds every word that tells something."""
+    wanted = set(_WORD.findall(expected.lower())) - _JOINING
+    return wanted <= set(_WORD.findall(answer.lower()))
 
 
 def _last_result_s(workload, item, ideal, outcome) -> Optional[float]:
