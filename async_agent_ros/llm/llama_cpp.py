@@ -170,13 +170,15 @@ class LlamaCppEngine:
         stretch: Optional[Stretch] = stretches.first()
         before, prompt, stats = request.stats.output_tokens, body['prompt'], request.stats
         while stretch is not None:
-            left = request.max_tokens - (stats.output_tokens - before)
-            if stop.is_set() or left <= 0:
-                stats.finish_reason = stats.finish_reason or 'length'
+            if stop.is_set():
                 return
             if stretch.forced:
                 yield stretch.forced
             if stretch.over:
+                return
+            left = request.max_tokens - (stats.output_tokens - before)
+            if left <= 0:
+                stats.finish_reason = 'length'
                 return
             prompt, text = prompt + stretch.forced, ''
             stats.finish_reason = ''
@@ -192,14 +194,15 @@ class LlamaCppEngine:
 
     def _texts(self, request, body, stop) -> Iterator[str]:
         stats, part = request.stats, GenerationStats()
-        written = stats.output_tokens
         for chunk in self._chunks(request.instance, body, stop):
             text = chunk['choices'][0].get('text') if chunk.get('choices') else ''
             _count(chunk, part)
-            stats.output_tokens = written + part.output_tokens
-            stats.finish_reason = part.finish_reason
-            if not written:
+            if not stats.prompt_tokens:
                 stats.prompt_tokens, stats.cached_tokens = part.prompt_tokens, part.cached_tokens
+            # what was put behind the prompt belongs to the output
+            behind = max(0, part.prompt_tokens - stats.prompt_tokens)
+            stats.output_tokens = behind + part.output_tokens
+            stats.finish_reason = part.finish_reason
             if text:
                 yield text
 
