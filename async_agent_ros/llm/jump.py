@@ -1,10 +1,10 @@
 """
 Jump-forward decoding: what the grammar of a call leaves no choice in is read, not written.
 
-`CALL {"id": "c1", "name": "find_object", "arguments": {"object": "cup"}}` has 26 tokens, of which a
-model chooses twelve: whether to call, the number, the name, the value, whether to go on. The others
-are put behind the prompt in one pass, which on a CPU costs a sixth of writing them one by one. So
-an output is written in stretches, each under the grammar of what can come there (SGLang's
+`CALL {"id": "c1", "name": "find_object", "arguments": {"object": "blue cup"}}` has 26 tokens, of
+which a model chooses twelve: whether to call, the number, the name, the value, what follows. The
+others are put behind the prompt in one pass, which on a CPU costs a sixth of writing them one by
+one. So an output is written in stretches, each under the grammar of what can come there (SGLang's
 compressed finite state machine, arXiv 2312.07104, with the tokens cut as the model learned them).
 """
 from dataclasses import dataclass
@@ -30,7 +30,8 @@ class Stretch:
     grammar: str
     """Of what may come from here on, for llguidance."""
     stops: Tuple[str, ...] = ()
-    """Where it ends, itself left out: the next stretch says what stands there. None: at the end."""
+    """Where it ends, itself left out: the next stretch says what stands there. Empty: with the
+    output."""
     over: bool = False
     """Nothing follows on what is forced."""
 
