@@ -7,7 +7,7 @@ allow (nothing to depend on, nothing that takes time) returns None, and another 
 from typing import Callable, Dict, List, Optional, Tuple
 
 from async_agent_ros.core.spoken_time import duration_s
-from async_agent_ros.training import refusals, timers
+from async_agent_ros.training import errands, refusals, timers
 from async_agent_ros.training.intents import Act, Intent, Stage
 from async_agent_ros.training.simulation import Move, Simulation
 from async_agent_ros.training.speaker import Speaker
@@ -99,7 +99,7 @@ def sequence(s):
 
 def dependent(s):
     """Ask for something that needs the result of something else."""
-    intent = s.dependent()
+    intent = errands.dependent(s)
     return intent and [Move('idle', _now(intent))]
 
 
@@ -127,7 +127,7 @@ def replaced(s):
 def listed(s):
     """Ask the same of two or three things."""
     tool = s.pick(lambda t: t.reads and t.concept.ask and t.allowed)
-    intent = tool and s.listed(tool)
+    intent = tool and errands.listed(s, tool)
     return intent and [Move('idle', _now(intent))]
 
 

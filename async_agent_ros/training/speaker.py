@@ -16,8 +16,6 @@ QUESTION = re.compile(
     r'(what|where|who|how|when|which|is|are|do|does|did|have|has|can|could|would|will|any)\b', re.I)
 """What a sentence begins with that is a question."""
 
-_LAST = re.compile(r' (the|my) \{\w+\}( is)?$')
-"""What the end of a clause looks like that can be said again for another thing."""
 _CLEAR = '\x02'
 """Stands in a template where enough is said."""
 _LEAD = re.compile(
@@ -121,6 +119,11 @@ class Speaker:
     def framed(self, ask: str) -> str:
         """Return a clause in one of the frames."""
         return self.rng.choice(list(self.language.phrases['frames'])).replace('{ask}', ask)
+
+    def leading(self, clause: str) -> str:
+        """Return a clause in a frame that ends with it."""
+        framed = self.framed(clause)
+        return framed if framed.endswith(clause) else clause
 
     def in_context(self, template: str) -> str:
         """Return the template, now and then with a remark before it that asks for nothing."""
@@ -246,54 +249,6 @@ class Speaker:
             Stage(self.say(self.loosely(self.framed(clause), 1), act.values), (act,)),
             Stage(self.say(fix, then.values), (then,))], template=clause)
 
-    def listed(self, tool: SimTool) -> Optional[Intent]:
-        """Ask the same of two or three things, and now and then take one of them back."""
-        asks = [a for a in (*tool.concept.ask, *tool.concept.say) if _LAST.search(a)]
-        if not asks:
-            return None
-        clause = self.rng.choice(asks)
-        acts = self._alike(self.act(tool, clause), clause, self.rng.choice((2, 2, 3)))
-        if acts is None:
-            return None
-        stages = self._enumerated(clause, acts)
-        if self.rng.random() < 0.25:
-            goes = self.rng.choice((acts[-1], acts[-1], acts[0]))
-            left = tuple(a for a in acts if a is not goes)
-            name = slots(_LAST.search(clause)[0])[0]
-            stages.append(Stage(self.language.say(
-                self.rng, 'not_that', value=self.value(goes.values[name])), left))
-        return self.finish('listed', stages, template=clause)
-
-    def _alike(self, act: Act, clause: str, count: int) -> Optional[List[Act]]:
-        """Return calls that differ in what the clause ends with, None where there are too few."""
-        name = slots(_LAST.search(clause)[0])[0]
-        acts = [act]
-        for _ in range(8):
-            other = self.changed(act)
-            if len(acts) == count or other is None:
-                break
-            drawn, changed = other
-            if changed == name and all(drawn.values[name] != a.values[name] for a in acts):
-                acts.append(Act(self.key(), drawn.name, drawn.arguments, act.tool, drawn.values))
-        return acts if len(acts) > 1 else None
-
-    def _enumerated(self, clause: str, acts: Sequence[Act]) -> List[Stage]:
-        """Return a clause that goes on with the last words of it for every other call."""
-        again = _LAST.search(clause)
-        template = self.framed(clause) if clause in acts[0].tool.concept.ask else clause
-        template = template if template.endswith(clause) else clause
-        are = ' are' if again[0].endswith(' is') else ''
-        head = template.removesuffix(' is') if are else template
-        article = again[0].strip().removesuffix(' is')
-        stages = [Stage(self.say(self.loosely(head, 1), acts[0].values), (acts[0],))]
-        for number, act in enumerate(acts[1:], 1):
-            last = number == len(acts) - 1
-            join = self.language.say(self.rng, 'joins') if last and self.rng.random() < 0.3 else (
-                ' and ' if last or self.rng.random() < 0.2 else self.rng.choice((', ', ' ')))
-            stages.append(Stage(join + self.say(article, act.values) + are * last,
-                                tuple(acts[:number + 1])))
-        return stages
-
     def removed(self, tools: Sequence[SimTool]) -> Intent:
         """Ask for two things and take one of them back."""
         intent = self.several(tools[:2], 'removed')
@@ -307,116 +262,6 @@ class Speaker:
         words = re.sub(r'[,.]', '', words).lower() if self._plain else words
         return Intent('removed', (*stages, Stage(words + mark, (stays,))),
                       template=intent.template)
-
-    def dependent(self) -> Optional[Intent]:
-        """Ask for something whose argument is the result of something else."""
-        pairs = []
-        for first in self.tools:
-            # what needs no value finds nothing that one would then go to ("say where you are")
-            for name, values in first.concept.result.items() if first.allowed else ():
-                listed = getattr(values, 'listed', '')
-                pairs += [(first, name, second, canonical) for second in self.tools
-                          if second is not first and first.reads
-                          for canonical in second.concept.there
-                          if listed and self._list_of(second, canonical) == listed]
-        if not pairs:
-            return None
-        first, result, second, canonical = self.rng.choice(pairs)
-        if not first.concept.ask:
-            return None
-        where = second.concept.where.get(canonical, ())
-        if where and self.rng.random() < 0.35:
-            return self._where(first, result, second, canonical, self.rng.choice(where))
-        find = self.rng.choice(first.concept.ask)
-        act = self.act(first, find)
-        there = self.rng.choice(second.concept.there[canonical])
-        then = self._there(second, canonical, Ref(act.key, result), there)
-        form = self.language.say(self.rng, 'there', find='\0', there='\1')
-        head, tail = form.split('\0')[1].split('\1')
-        before = self._besides(first, second)
-        lead = find if before else self._leading(find)
-        found = self._corrected_find(act, find, lead) or [Stage(
-            self.say(self.loosely(lead, 1), act.values), (act,))]
-        rest = [Stage(head + self.say(there, then.values) + tail, (found[-1].plan[0], then))]
-        stages = [*before, *(Stage(s.words, (*(before[-1].plan if before else ()), *s.plan))
-                             for s in found + rest)]
-        third = self._taken(found[-1].plan[0], second)
-        if third is not None and not before:
-            words, last = third
-            stages.append(Stage(words, stages[-1].plan))
-            return replace(self.finish('dependent', stages, template=find), then=(last,))
-        return self.finish('dependent', stages, template=find)
-
-    def _there(self, tool: SimTool, canonical: str, ref: Ref, clause: str) -> Act:
-        drawn = tool.draw(self.rng, clause)
-        drawn[canonical] = ref
-        return Act(self.key(), tool.spec.name, tool.arguments(drawn), tool, drawn)
-
-    def _leading(self, clause: str) -> str:
-        """Return a clause in a frame that ends with it."""
-        framed = self.framed(clause)
-        return framed if framed.endswith(clause) else clause
-
-    def _besides(self, *others: SimTool) -> List[Stage]:
-        """Return now and then something to look up that is asked for first."""
-        tool = self.rng.random() < 0.15 and self.pick(
-            lambda t: t.reads and t.concept.ask and t not in others)
-        if not tool:
-            return []
-        clause = self.rng.choice(tool.concept.ask)
-        act = self.act(tool, clause)
-        words = self.say(self._leading(clause), act.values) + self.language.say(self.rng, 'joins')
-        return [Stage(words, (act,))]
-
-    def _corrected_find(self, act: Act, find: str, lead: str) -> List[Stage]:
-        """Return now and then a clause in which the value is said wrong first."""
-        end = _LAST.search(find)
-        other = end and not end[0].endswith(' is') and self.rng.random() < 0.25 and \
-            self.changed(act)
-        if not other or other[1] != slots(end[0])[0]:
-            return []
-        wrong = Act(act.key, other[0].name, other[0].arguments, act.tool, other[0].values)
-        fix = self.language.say(self.rng, 'corrections')
-        return [Stage(self.say(lead, wrong.values), (wrong,)),
-                Stage(fix + self.say(end[0].strip(), act.values), (act,))]
-
-    def _where(self, first: SimTool, result: str, second: SimTool, canonical: str,
-               where: str) -> Optional[Intent]:
-        """Ask to go where something is, which has to be found for that; or to one of two."""
-        asks = [a for a in first.concept.ask if _LAST.search(a)]
-        if not asks:
-            return None
-        clause = self.rng.choice(asks)
-        name = slots(_LAST.search(clause)[0])[0]
-        acts = [self.act(first, clause)]
-        stages: List[Stage] = []
-        if self.rng.random() < 0.4:
-            acts = self._alike(acts[0], clause, 2) or acts
-            stages = self._enumerated(clause, acts)
-        goal = self.rng.choice(acts)
-        then = self._there(second, canonical, Ref(goal.key, result), where)
-        words = fill(where, {'it': self.value(goal.values[name])})
-        words = self.language.say(self.rng, 'joins') + words if stages else self._leading(words)
-        stages.append(Stage(self.loosely(words, 1), (*acts, then)))
-        return self.finish('dependent', stages, template=where)
-
-    def _taken(self, found: Act, driving: SimTool) -> Optional[Tuple[str, Act]]:
-        """Return what is to be done with what was found when the robot is there, now and then."""
-        fitting = [(t, canonical) for t in self.tools if driving.spec.name in t.concept.after
-                   for canonical in t.concept.there
-                   if canonical in found.values and not t.reads]
-        if not fitting or self.rng.random() < 0.5:
-            return None
-        tool, canonical = self.rng.choice(fitting)
-        clause = self.rng.choice(tool.concept.there[canonical])
-        drawn = tool.draw(self.rng, clause)
-        drawn[canonical] = found.values[canonical]
-        act = Act(self.key(), tool.spec.name, tool.arguments(drawn), tool, drawn)
-        return self.rng.choice((' and ', ' and ', ', ', ' and then ')) + clause, act
-
-    @staticmethod
-    def _list_of(tool: SimTool, canonical: str) -> str:
-        return tool.allowed[canonical].listed if canonical in tool.allowed else ''
 
     # -- the agent's own tools ---------------------------------------------------------------------
     def helper(self, kind: str) -> Optional[Intent]:
