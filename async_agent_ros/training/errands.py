@@ -5,7 +5,7 @@ from typing import List, Optional, Sequence, Tuple
 
 from async_agent_ros.training.catalogues import SimTool
 from async_agent_ros.training.intents import Act, Intent, Ref, Stage
-from async_agent_ros.training.speaker import Speaker
+from async_agent_ros.training.speaker import QUESTION, Speaker
 from async_agent_ros.training.tables import fill, slots
 
 _LAST = re.compile(r' (the|my) \{\w+\}( is)?$')
@@ -82,14 +82,16 @@ def dependent(s: Speaker) -> Optional[Intent]:
     where = second.concept.where.get(canonical, ())
     if where and s.rng.random() < 0.35:
         return _where(s, first, result, second, canonical, s.rng.choice(where))
-    find = s.rng.choice(first.concept.ask)
+    questions = [a for a in first.concept.say if QUESTION.match(a) and _LAST.search(a)]
+    asks = bool(questions) and 'there_asked' in s.language.phrases and s.rng.random() < 0.3
+    find = s.rng.choice(questions if asks else first.concept.ask)
     act = s.act(first, find)
     there = s.rng.choice(second.concept.there[canonical])
     then = _there(s, second, canonical, Ref(act.key, result), there)
-    form = s.language.say(s.rng, 'there', find='\0', there='\1')
+    form = s.language.say(s.rng, 'there_asked' if asks else 'there', find='\0', there='\1')
     head, tail = form.split('\0')[1].split('\1')
     before = _besides(s, first, second)
-    lead = find if before else s.leading(find)
+    lead = find if before or asks else s.leading(find)
     found = _corrected_find(s, act, find, lead) or [Stage(
         s.say(s.loosely(lead, 1), act.values), (act,))]
     rest = [Stage(head + s.say(there, then.values) + tail, (found[-1].plan[0], then))]
@@ -127,10 +129,10 @@ def _corrected_find(s: Speaker, act: Act, find: str, lead: str) -> List[Stage]:
     other = end and not end[0].endswith(' is') and s.rng.random() < 0.25 and s.changed(act)
     if not other or other[1] != slots(end[0])[0]:
         return []
-    wrong = Act(act.key, other[0].name, other[0].arguments, act.tool, other[0].values)
+    wrong = Act(s.key(), other[0].name, other[0].arguments, act.tool, other[0].values)
     fix = s.language.say(s.rng, 'corrections')
     return [Stage(s.say(lead, wrong.values), (wrong,)),
-            Stage(fix + s.say(end[0].strip(), act.values), (act,))]
+            *s.taken_back(fix, s.say(end[0].strip(), act.values), act)]
 
 
 def _where(s: Speaker, first: SimTool, result: str, second: SimTool, canonical: str,

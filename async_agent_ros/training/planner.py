@@ -163,7 +163,6 @@ class Planner:
                             if self.ids[k] in self.state.ended_calls
                             and wanted.get(k) != a.arguments}
         number = self.next_number(renderer)
-        fallen: Set[str] = set()
         edited: List[str] = []
         added: List[str] = []
         written: Tuple[List[Tuple[Act, Sequence[Act]]], ...] = ([], [])
@@ -171,18 +170,8 @@ class Planner:
             before = self._standing.get(act.key)
             if before is None and self._twin(act, renderer):
                 continue
-            if any(isinstance(v, Ref) and v.key in fallen for v in act.arguments.values()) and (
-                    before is None or act.reads or not self._has_begun(self.ids[act.key])):
-                # it fell with the call whose result it needs (core/stream.py)
-                fallen.add(act.key)
-                before = None
             if before is not None and before.arguments == act.arguments:
                 continue
-            if before is not None and self._has_begun(self.ids[act.key]):
-                fallen.add(act.key)
-                # an edit is for calls that have not run
-                lines.append(f'{renderer.format.remove_marker} {self.ids[act.key]}')
-                before = None
             if before is None:
                 self.ids[act.key] = f'c{number}'
                 number += 1
@@ -191,10 +180,6 @@ class Planner:
                 (act, helper if act.name in ('fork', 'spawn') else ()))
         self._written.setdefault(generation_id, []).extend(written[0] + written[1])
         return lines + edited + added
-
-    def _has_begun(self, call_id: str) -> bool:
-        call = self.state.calls.get(call_id)
-        return call is None or call.executing or call.cleared
 
     def finish(self, generation_id: int, renderer: Renderer, intent: Intent) -> Tuple[str, str]:
         """Return the lines that correct the plan for the final words, and what is said."""

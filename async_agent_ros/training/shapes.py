@@ -377,9 +377,9 @@ def again(s):
 
 SHAPES: Dict[str, Tuple[Shape, float]] = {
     'command': (command, 16), 'question': (question, 17), 'parallel': (parallel, 56),
-    'sequence': (sequence, 8), 'dependent': (dependent, 20),
-    'corrected': (corrected, 14), 'removed': (removed, 6),
-    'replaced': (replaced, 3), 'listed': (listed, 14),
+    'sequence': (sequence, 8), 'dependent': (dependent, 28),
+    'corrected': (corrected, 22), 'removed': (removed, 6),
+    'replaced': (replaced, 5), 'listed': (listed, 16),
     'multitask': (multitask, 6), 'progress': (progress, 12), 'idle_progress': (idle_progress, 1),
     'interruption': (interruption, 4), 'backchannel': (backchannel, 1),
     'out_of_order': (out_of_order, 4), 'cancel': (cancel, 4), 'cancel_one': (cancel_one, 2),

@@ -16,6 +16,8 @@ QUESTION = re.compile(
     r'(what|where|who|how|when|which|is|are|do|does|did|have|has|can|could|would|will|any)\b', re.I)
 """What a sentence begins with that is a question."""
 
+_BACK = re.compile(r'\b(no|not|wait|sorry|wrong|pardon|meant|mean|rather|forget)\b')
+"""The word that takes back what was said last."""
 _CLEAR = '\x02'
 """Stands in a template where enough is said."""
 _LEAD = re.compile(
@@ -161,6 +163,10 @@ class Speaker:
         early = named and tool.reads and (
             clause in tool.concept.ask or QUESTION.match(clause))
         at = named if early else len(clause)
+        # "where are you | right now": what it begins with is enough where people say just that
+        shorter = (len(c) for c in (*tool.concept.ask, *tool.concept.say)
+                   if clause.startswith(f'{c} ') and slots(c) == slots(clause))
+        at = min((at, *shorter))
         return clause[:at] + _CLEAR + clause[at:]
 
     @staticmethod
@@ -221,7 +227,7 @@ class Speaker:
         other = self.changed(act)
         if other is None or other[1] not in slots(clause):
             return None
-        changed, name = other
+        changed, name = replace(other[0], key=self.key()), other[1]
         template = self.framed(clause) if self.rng.random() < 0.6 else clause
         if not template.endswith(clause):
             template = clause
@@ -232,10 +238,28 @@ class Speaker:
             if self.rng.random() < 0.7 else clause
         if f'{{{name}}}' not in again:
             again = clause
-        fix = self.language.say(self.rng, 'corrections')
+        first = self.say(self.loosely(template, 1), act.values)
+        plan: Tuple[Act, ...] = (act,)
+        if template.endswith(f'{{{name}}}') and ' ' in spoken(act.values[name]) and (
+                self.rng.random() < 0.35):
+            # "find the red, no, the green cup"
+            first, plan = first.rpartition(' ')[0], ()
         return self.finish('corrected', [
-            Stage(self.say(self.loosely(template, 1), act.values), (act,)),
-            Stage(fix + self.say(again, changed.values), (changed,))], template=template)
+            Stage(first, plan), *self.taken_back(
+                self.language.say(self.rng, 'corrections'), self.say(again, changed.values),
+                changed)], template=template)
+
+    @staticmethod
+    def taken_back(fix: str, words: str, act: Act) -> List[Stage]:
+        """
+        Return the stages of "no, wait, the garage": what was said last falls with the first word.
+
+        What is meant instead is another call, whether the first one has begun or not, and nothing
+        is left standing in between.
+        """
+        back = _BACK.search(fix)
+        at = back.end() if back else len(fix.rstrip())
+        return [Stage(fix[:at]), Stage(fix[at:] + words, (act,))]
 
     def replaced(self, tools: Sequence[SimTool]) -> Intent:
         """Ask for something, and then for something else in its place."""
@@ -244,10 +268,10 @@ class Speaker:
         act = self.act(first, clause)
         other = self.rng.choice(second.concept.ask)
         then = self.act(second, other)
-        fix = self.language.say(self.rng, 'only_that').replace('{ask}', other)
+        back, rest = self.language.say(self.rng, 'only_that').split('{ask}')
         return self.finish('replaced', [
             Stage(self.say(self.loosely(self.framed(clause), 1), act.values), (act,)),
-            Stage(self.say(fix, then.values), (then,))], template=clause)
+            *self.taken_back(back, self.say(other + rest, then.values), then)], template=clause)
 
     def removed(self, tools: Sequence[SimTool]) -> Intent:
         """Ask for two things and take one of them back."""
