@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence
 
 from async_agent_ros.bench.common import rows
+from async_agent_ros.llm.engine import PAUSE_PENALTY
 
 BENCH = 'speculation'
 WORKLOADS = ('assistant', 'twohop', 'robot')
@@ -71,6 +72,9 @@ def add_arguments(parser) -> None:
                         help='timed, or an engine of the dispatcher (default: %(default)s)')
     parser.add_argument('--model', default='', help='model of a real engine, or a tuned model')
     parser.add_argument('--threads', type=int, default=2, help='of a real engine')
+    parser.add_argument('--pause-penalty', type=float, default=PAUSE_PENALTY, metavar='LOGITS',
+                        help='of a real engine: taken from the logit of <pause> (default: '
+                        '%(default)s)')
     parser.add_argument('--plot', type=Path, metavar='FILE', help='also draw the speed-ups (SVG)')
     parser.add_argument('--show', action='store_true', help='print every task as it is played')
 
@@ -163,7 +167,8 @@ class _RealModel:
 
     def __init__(self, args):
         from async_agent_ros.bench.common.language import load_model
-        self._engine, _, self.prompt_format = load_model(args.engine, args.model, args.threads)
+        self._engine, _, self.prompt_format = load_model(
+            args.engine, args.model, args.threads, pause_penalty=args.pause_penalty)
 
     def source(self, write):
         """Return a source for one conversation; what the planner would write does not matter."""

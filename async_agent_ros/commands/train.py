@@ -5,6 +5,7 @@ import sys
 import time
 from typing import Any, Dict, List
 
+from async_agent_ros.llm.engine import PAUSE_PENALTY
 from async_agent_ros.training.tables import TableError
 
 
@@ -111,6 +112,9 @@ def _eval(parser, with_model=True) -> None:
     parser.add_argument('--cases', type=int, default=200, metavar='N',
                         help='per workload; of the natural set at most all (default: 200)')
     parser.add_argument('--case-seed', type=int, default=1, metavar='SEED')
+    parser.add_argument('--pause-penalty', type=float, default=PAUSE_PENALTY, metavar='LOGITS',
+                        help='taken from the logit of <pause> on partial words (default: '
+                        '%(default)s)')
     parser.add_argument('--prompt', default='prompt.yaml', help='prompt file of the base model')
     parser.add_argument('--tuned-prompt', default='prompt_tuned.yaml',
                         help='prompt file that the tuned model was trained with')
@@ -280,7 +284,8 @@ def _measure(args) -> List[Dict[str, Any]]:
             args.engine, model=args.tuned if tuned and args.tuned else args.model,
             adapter=args.adapter if tuned and not args.tuned else '',
             device=args.device if args.engine == 'transformers' else None, threads=args.threads,
-            prefix_folder='', call_ids=tuned and tuned_form.show_ids)
+            prefix_folder='', call_ids=tuned and tuned_form.show_ids,
+            pause_penalty=args.pause_penalty)
         engine.load()
         try:
             for mode in mine:

@@ -4,6 +4,14 @@ from dataclasses import dataclass, field
 from typing import Any, Iterator, Mapping, Protocol, Sequence
 
 
+PAUSE_PENALTY = 1.4
+"""
+Taken from the logit of `<pause>` in a reaction: a call is written when the model finds it at least
+a quarter as likely as to wait for more words. What is called too early costs a moment's computing
+and is corrected; what is called late, the person waits for (docs/speculation.md).
+"""
+
+
 class EngineError(Exception):
     """The engine cannot do what is asked. The message names the thing and the remedy."""
 
@@ -32,6 +40,8 @@ class GenerationRequest:
     stop: Sequence[str] = ('<|im_end|>',)
     tools: Sequence[Any] = ()
     """ToolSpecs that calls are constrained to, where the engine can."""
+    reacts: bool = False
+    """It is a reaction to words that go on: the output may be `<pause>`, nothing yet."""
     guess: str = ''
     """What the output may begin with: an engine that can checks it faster than it writes."""
     stats: GenerationStats = field(default_factory=GenerationStats)

@@ -20,9 +20,10 @@ from collections import OrderedDict
 from typing import Any, Dict, Iterator, Optional
 
 from async_agent_ros import models
+from async_agent_ros.core.chatml_format import PAUSE_MARK
 from async_agent_ros.llm import grammar
 from async_agent_ros.llm.engine import (
-    EngineError, EngineInfo, GenerationRequest, GenerationStats, ModelMissingError)
+    EngineError, EngineInfo, GenerationRequest, GenerationStats, ModelMissingError, PAUSE_PENALTY)
 from async_agent_ros.llm.jump import Stretch, Stretches
 from async_agent_ros.llm.turns import FIRST, Turns
 
@@ -47,6 +48,7 @@ class LlamaCppEngine:
     :param repack: let llama.cpp rearrange quantised weights at load. Measured slower by half on
         AVX2 with the Q4_K weights of the packaged models, hence off.
     :param adapter: GGUF file of an adapter that was trained for the model.
+    :param pause_penalty: taken from the logit of `<pause>` in a reaction to words that go on.
     :param prefix_folder: where `warm` keeps caches between runs; '' keeps none.
     """
 
@@ -55,7 +57,8 @@ class LlamaCppEngine:
                  gpu_layers: int = 0, temperature: float = 0.0, seed: int = 0,
                  constrain: bool = True, call_marker: str = grammar.CALL_MARKER,
                  repack: bool = False, prefix_folder: Optional[str] = None,
-                 adapter: str = '', call_ids: bool = False):
+                 adapter: str = '', call_ids: bool = False,
+                 pause_penalty: float = PAUSE_PENALTY):
         self._model = model
         self._threads = threads
         self._context_tokens = context_tokens
@@ -70,6 +73,8 @@ class LlamaCppEngine:
         self._prefix_folder = prefix_folder
         self._adapter = adapter
         self._call_ids = call_ids
+        self._pause_penalty = pause_penalty
+        self._pause_token = -1
         self._server: Any = None
         self._api_key = secrets.token_hex(16)
         self._path: Optional[pathlib.Path] = None
@@ -126,6 +131,12 @@ class LlamaCppEngine:
             raise EngineError(
                 f'llama.cpp cannot load {self._path}: {error}; check that it is a GGUF file and '
                 f'that there is memory for it') from error
+        if self._pause_penalty:
+            try:
+                self._pause_token = self._ask('tokenize', {'content': PAUSE_MARK})['tokens'][0]
+            except OSError as error:
+                raise EngineError(f'llama.cpp does not answer on its port of this machine: {error}'
+                                  ) from error
         if self._constrain:
             # with its first grammar llguidance reads the vocabulary, which takes a second
             for _ in self._chunks('main', {'prompt': 'Hello', 'max_tokens': 1,
@@ -153,6 +164,8 @@ class LlamaCppEngine:
             'prompt': request.prompt, 'max_tokens': request.max_tokens, 'stop': list(request.stop),
             'temperature': self._temperature, 'seed': self._seed,
         }
+        if request.reacts and self._pause_token >= 0:
+            body['logit_bias'] = [[self._pause_token, -self._pause_penalty]]
         if request.instance == FIRST:
             with self._turns.session(True):
                 yield from self._output(request, body, abort)
@@ -327,16 +340,19 @@ class LlamaCppEngine:
             return self._slots[instance]
 
     def _slot_action(self, instance, action, filename) -> bool:
-        request = urllib.request.Request(
-            f'{self._server.listening_address}/slots/{self._slot(instance)}?action={action}',
-            data=json.dumps({'filename': filename}).encode(), method='POST',
-            headers={'Content-Type': 'application/json',
-                     'Authorization': f'Bearer {self._api_key}'})
         try:
-            with urllib.request.urlopen(request, timeout=30.0) as answer:
-                return answer.status == 200
-        except (urllib.error.URLError, OSError):
+            self._ask(f'slots/{self._slot(instance)}?action={action}', {'filename': filename})
+            return True
+        except OSError:
             return False  # a cache that cannot be kept costs time, nothing else
+
+    def _ask(self, path, body) -> Dict[str, Any]:
+        request = urllib.request.Request(
+            f'{self._server.listening_address}/{path}', data=json.dumps(body).encode(),
+            method='POST', headers={'Content-Type': 'application/json',
+                                    'Authorization': f'Bearer {self._api_key}'})
+        with urllib.request.urlopen(request, timeout=30.0) as answer:
+            return json.load(answer)
 
 
 class _Either:

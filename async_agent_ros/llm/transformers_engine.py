@@ -12,8 +12,10 @@ import threading
 import time
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
+from async_agent_ros.core.chatml_format import PAUSE_MARK
 from async_agent_ros.llm import grammar, joint
-from async_agent_ros.llm.engine import EngineError, EngineInfo, GenerationRequest
+from async_agent_ros.llm.engine import (
+    EngineError, EngineInfo, GenerationRequest, PAUSE_PENALTY)
 from async_agent_ros.llm.guess import Guess
 from async_agent_ros.llm.kv_cache import common_prefix, InstanceCache
 from async_agent_ros.llm.turns import FIRST, Turns
@@ -45,6 +47,7 @@ class TransformersEngine:
     :param temperature: 0.0 always takes the likeliest token.
     :param adapter: folder of a LoRA adapter (peft) that was trained for the model; it is merged
         into the weights at load, so it costs nothing later.
+    :param pause_penalty: taken from the logit of `<pause>` in a reaction to words that go on.
     :param constrain: let only calls of the catalogue's tools be written (llguidance).
     :param call_ids: constrained calls may have ids, and take parts of the results of others.
     """
@@ -54,7 +57,8 @@ class TransformersEngine:
                  context_tokens: int = 8192, prefill_chunk: int = 256,
                  instances_per_pass: int = 4, compile: bool = False,
                  temperature: float = 0.0, seed: int = 0, constrain: bool = True, adapter: str = '',
-                 call_marker: str = grammar.CALL_MARKER, call_ids: bool = False):
+                 call_marker: str = grammar.CALL_MARKER, call_ids: bool = False,
+                 pause_penalty: float = PAUSE_PENALTY):
         if quantise not in QUANTISE:
             raise EngineError(
                 f'quantise is {quantise!r}; known are {", ".join(map(repr, QUANTISE))}')
@@ -71,6 +75,7 @@ class TransformersEngine:
         self._constrain = constrain
         self._adapter = adapter
         self._call_ids = call_ids
+        self._pause_penalty = pause_penalty
         self._marker = call_marker
         self._model: Any = None
         self._tokenizer: Any = None
@@ -199,6 +204,10 @@ class TransformersEngine:
         ends = self._end_tokens()
         guess = self._guess(request)
         released, tokens = '', []
+        if request.reacts and self._pause_penalty:
+            pause, *_ = self._tokenizer(PAUSE_MARK, add_special_tokens=False)['input_ids']
+            logits = logits.clone()
+            logits[pause] -= self._pause_penalty
         while True:
             if matcher is not None:
                 logits = matcher.allow(logits)

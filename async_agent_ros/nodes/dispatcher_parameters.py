@@ -2,12 +2,13 @@
 from typing import Any, Dict
 
 from async_agent_ros.llm import factory
+from async_agent_ros.llm.engine import PAUSE_PENALTY
 from . import node_base
 
 _OF_ENGINES = ('adapter', 'device', 'temperature', 'threads', 'context_tokens', 'base_url',
                'api_key_env', 'endpoint', 'grammar_field', 'prefix_folder', 'dtype', 'quantise',
                'compile', 'instances_per_pass', 'instances', 'gpu_layers', 'repack', 'constrain',
-               'prefill_chunk')
+               'prefill_chunk', 'pause_penalty')
 """Handed on as they are: the factory leaves out what an engine does not have, and empty ones."""
 
 
@@ -33,6 +34,9 @@ def declare(node) -> None:
         'the one of the package')
     add('constrain', True, 'local engines: calls name tools that exist, and have arguments '
         'of the right names and types')
+    add('pause_penalty', PAUSE_PENALTY, 'local engines: taken from the logit of `<pause>`, with '
+        'which a model says that it waits for more words (kernel.speculation: stream); 0.0: as it '
+        'was trained', minimum=0.0, maximum=10.0)
     add('prefill_chunk', 0, 'local engines: tokens that are read between two chances to stop; '
         '0: as the engine likes it', minimum=0, maximum=8192)
     add('instances', 4, 'llama_cpp engine: helpers and conversation that have a cache of their '

@@ -243,13 +243,13 @@ class InstanceWorker:
 
     def _stream(self, generation: Generation, context: Renderer) -> None:
         goal, result, abort = generation.goal, generation.result, generation.abort
+        reacts = goal.speculative and not goal.assumed
         request = GenerationRequest(
             instance=self._instance, prompt=context.prompt(self._now_ns()),
             max_tokens=goal.max_tokens or self._max_tokens(), tools=tuple(context.shown_tools),
-            guess=self._guess)
+            reacts=reacts, guess=self._guess)
         written = ''
-        parser = Parser(self._format, Cutting(), reacts=goal.speculative and not goal.assumed,
-                        tell_begun=goal.tell_begun)
+        parser = Parser(self._format, Cutting(), reacts=reacts, tell_begun=goal.tell_begun)
         first_s = last_s = 0.0
         stream = self._slot.engine.stream(request, abort)
         try:

@@ -90,9 +90,10 @@ def _invalid(answer: Answer, case: Case, output: str) -> str:
 
 def run_case(engine, case: Case, form: PromptFormat, stream: bool, constrained: bool) -> Verdict:
     """Put a case to an engine."""
+    reacts = stream and case.kind == 'partial'
     request = GenerationRequest(MAIN, case.prompt(form, stream), MOST_TOKENS,
-                                tools=case.specs if constrained else ())
-    written = write(engine, request, Parser(form, reacts=stream and case.kind == 'partial'))
+                                tools=case.specs if constrained else (), reacts=reacts)
+    written = write(engine, request, Parser(form, reacts=reacts))
     return Verdict(case, written.text, first_s=written.first_s, whole_s=written.whole_s,
                    **judge(case, written.text, form, stream))
 

@@ -172,7 +172,7 @@ def test_what_an_earlier_draft_wrote_can_be_verified_instead_of_written():
 def test_a_real_engine_writes_on_virtual_time():
     class Slow:
         def stream(self, request, abort):
-            assert isinstance(request.stats, GenerationStats)
+            assert isinstance(request.stats, GenerationStats) and not request.reacts
             assert not abort.is_set()
             for _ in range(3):
                 assert not threading.Event().wait(0.02)

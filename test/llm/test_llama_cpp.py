@@ -65,6 +65,15 @@ def test_same_text_with_and_without_cache(engine):
     assert second.cached_tokens > 0.9 * first.prompt_tokens
 
 
+def test_a_reaction_is_less_apt_to_wait(engine, monkeypatch):
+    """Only a reaction: elsewhere the words are as likely as the model finds them."""
+    prompt = 'Then again and again:\n' + '<pause>\n' * 8
+    assert run(engine, prompt, max_tokens=4, reacts=True)[0].startswith('<pause')
+    monkeypatch.setattr(engine, '_pause_penalty', 40.0)
+    assert not run(engine, prompt, max_tokens=4, reacts=True)[0].startswith('<pause')
+    assert run(engine, prompt, max_tokens=4)[0].startswith('<pause')
+
+
 def test_only_what_is_new_is_prefilled(engine):
     prompt = chatml('What colour is the box?', LONG)
     answer, _ = run(engine, prompt, max_tokens=16)

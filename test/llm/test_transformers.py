@@ -66,6 +66,15 @@ def test_same_text_with_and_without_cache(engine):
     assert stats.cached_tokens > 150
 
 
+def test_a_reaction_is_less_apt_to_wait(engine, monkeypatch):
+    """Only a reaction: elsewhere the words are as likely as the model finds them."""
+    prompt = 'Then again and again:\n' + '<pause>\n' * 8
+    assert run(engine, prompt, max_tokens=4, reacts=True)[0].startswith('<pause')
+    monkeypatch.setattr(engine, '_pause_penalty', 40.0)
+    assert not run(engine, prompt, max_tokens=4, reacts=True)[0].startswith('<pause')
+    assert run(engine, prompt, max_tokens=4)[0].startswith('<pause')
+
+
 def test_a_changed_middle_is_read_again(engine):
     run(engine, chatml('What colour is the box?', LONG), 'kept', max_tokens=4)
     other = chatml('What colour is the box?', LONG.replace('red', 'blue', 50))

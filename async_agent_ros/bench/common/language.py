@@ -16,13 +16,18 @@ def load_prompt(path: Optional[str] = None) -> Tuple[str, PromptFormat]:
     return value.get('persona', ''), PromptFormat.from_mapping(value.get('format'))
 
 
-def load_model(engine: str, model: str, threads: int, prompt: Optional[str] = None
-               ) -> Tuple[Any, str, PromptFormat]:
-    """Load a model, a tuned one too, by name or path; return engine, persona and format."""
+def load_model(engine: str, model: str, threads: int, prompt: Optional[str] = None,
+               **params: Any) -> Tuple[Any, str, PromptFormat]:
+    """
+    Load a model, a tuned one too, by name or path; return engine, persona and format.
+
+    `params`: more of what the engine takes.
+    """
     from async_agent_ros.llm.factory import make_engine
     tuned = tuned_models.find(model)
     persona, form = load_prompt(prompt or (tuned.prompt_file if tuned else None))
     loaded = make_engine(engine, model=tuned.base if tuned else model, threads=threads,
-                         adapters=tuned.adapters if tuned else None, call_ids=form.show_ids)
+                         adapters=tuned.adapters if tuned else None, call_ids=form.show_ids,
+                         **params)
     loaded.load()
     return loaded, persona, form

@@ -194,9 +194,10 @@ class Conversation:
         assumed = [replace(e, instance=MAIN) for e in getattr(effect, 'assumed', ())]
         entries: List[Entry] = [
             *(e for e in self.ledger.prefix(effect.context_seq) if e.instance == MAIN), *assumed]
-        job = Job(effect.generation_id, effect.epoch, getattr(effect, 'speculative', False),
-                  self._prompt(entries), entries, tuple(self._workload.specs.values()))
-        job.parser = Parser(self._format, reacts=job.speculative and not assumed,
+        speculative = getattr(effect, 'speculative', False)
+        job = Job(effect.generation_id, effect.epoch, speculative, self._prompt(entries), entries,
+                  tuple(self._workload.specs.values()), reacts=speculative and not assumed)
+        job.parser = Parser(self._format, reacts=job.reacts,
                             tell_begun=effect.tell_begun)
         if self._held and not job.speculative:
             held, self._held = self._held, None

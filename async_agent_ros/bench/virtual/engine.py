@@ -33,6 +33,8 @@ class Job:
     prompt: str
     entries: Sequence[Any]
     tools: Sequence[Any] = ()
+    reacts: bool = False
+    """To words that go on, and not to an utterance that is assumed to be whole."""
     aborted: bool = False
     begun: bool = False
     written: str = ''
@@ -107,7 +109,8 @@ class RealSource:
     def open(self, job: Job) -> Iterator[Piece]:
         """Yield the output as it is decoded; drafts use the cache of the conversation."""
         abort = threading.Event()
-        request = GenerationRequest('main', job.prompt, self._max_tokens, tools=tuple(job.tools))
+        request = GenerationRequest('main', job.prompt, self._max_tokens, tools=tuple(job.tools),
+                                    reacts=job.reacts)
         stream = self._engine.stream(request, abort)
         try:
             while True:
