@@ -98,7 +98,8 @@ def run_one(engine, situation: Situation, persona: str, prompt_format: PromptFor
         list(engine.stream(GenerationRequest('main', renderer.text, 1), threading.Event()))
     renderer.feed(scene.entries[-1:])
     request = GenerationRequest('main', renderer.prompt(int((scene.clock_s + 0.5) * S)), 160,
-                                tools=tuple(specs) if constrained else ())
+                                tools=tuple(specs) if constrained else (),
+                                next_call=renderer.next_call)
     written, stats = write(engine, request, Parser(prompt_format)), request.stats
     return Verdict(situation, written.text, judge(situation, written.text, prompt_format, specs),
                    written.first_s, written.whole_s, stats.prompt_tokens,

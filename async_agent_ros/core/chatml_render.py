@@ -8,6 +8,7 @@ message later. The calls that run now are shown in a block before the unanswered
 not kept.
 """
 from dataclasses import dataclass, field, replace
+import re
 from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from async_agent_ros.core.chatml_examples import examples
@@ -20,6 +21,7 @@ from async_agent_ros.core.words import Kind, Phase
 
 START, END = '<|im_start|>', '<|im_end|>'
 NS_PER_S = 1_000_000_000
+_CALL_ID = re.compile('c([0-9]{1,9})')
 
 
 @dataclass
@@ -59,6 +61,10 @@ class Renderer:
         self.tools: Dict[str, ToolSpec] = {}
         """The catalogue as the fed entries announce it."""
         self._calls: Dict[str, Tuple[str, Any]] = {}
+        self._numbers = 0
+        """The highest number of a call."""
+        self._partial = self._planned = False
+        """Words that went on have not been answered; and they have led to calls."""
         self._head_text: List[str] = []
         self._head_open = True
         self._messages: List[_Message] = []
@@ -73,6 +79,11 @@ class Renderer:
         """The tools that the model sees and may call."""
         return [t for t in self.tools.values() if t.name not in self.format.hidden_tools
                 and (not self._allowed or t.name in self._allowed)]
+
+    @property
+    def next_call(self) -> int:
+        """The number of the model's next call, 0 where it may be an earlier one: an edit."""
+        return 0 if self._partial and self._planned else self._numbers + 1
 
     def branch(self) -> 'Renderer':
         """Return a renderer that stands where this one does and goes its own way from here."""
@@ -154,6 +165,8 @@ class Renderer:
 
     def _on_user(self, entry: Entry) -> None:
         # Words that go on, and the words to which those belonged: marks that nobody can forge.
+        if entry.name == 'partial' and not self._partial:
+            self._partial, self._planned = True, False
         mark = '<partial>' if entry.name == 'partial' else '<final>' * (entry.about_seq >= 0)
         text = self._message('user', mark + escape(self._clip(entry.content)), entry.stamp_ns)
         self._append(text, entry, partial=entry.name == 'partial')
@@ -164,6 +177,9 @@ class Renderer:
     def _on_call(self, entry: Entry) -> None:
         arguments = _data(entry).get('arguments', {})
         self._calls[entry.call_id] = (entry.name, arguments)
+        self._planned = True
+        if number := _CALL_ID.fullmatch(entry.call_id):
+            self._numbers = max(self._numbers, int(number[1]))
         known = self.running.get(entry.call_id)
         if known is not None:  # an edit
             known.name, known.arguments = entry.name, arguments
@@ -242,7 +258,9 @@ class Renderer:
 
     def _on_end(self, entry: Entry) -> None:
         data = _data(entry)
-        if data.get('partial') and entry.generation_id not in self._generations:
+        if not data.get('partial'):
+            self._partial = False
+        elif entry.generation_id not in self._generations:
             self._extend(entry, False, PAUSE_MARK)
         message = self._generations.get(entry.generation_id)
         read = data.get('context_seq')

@@ -40,6 +40,8 @@ class GenerationRequest:
     stop: Sequence[str] = ('<|im_end|>',)
     tools: Sequence[Any] = ()
     """ToolSpecs that calls are constrained to, where the engine can."""
+    next_call: int = 0
+    """The number that the first call has in its id, 0: the model says which."""
     reacts: bool = False
     """It is a reaction to words that go on: the output may be `<pause>`, nothing yet."""
     guess: str = ''

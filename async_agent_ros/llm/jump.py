@@ -40,11 +40,16 @@ class Stretches:
     """Cuts one output into stretches; make one for every output."""
 
     def __init__(self, tools: Sequence[Any], marker: str = grammar.CALL_MARKER,
-                 ids: bool = False):
-        """Take what `grammar.lark` takes."""
+                 ids: bool = False, number: int = 0):
+        """
+        Take what `grammar.lark` takes.
+
+        `number`: of the first call, those behind it count on; 0: the model writes it.
+        """
         self._tools = {tool.name: tool for tool in tools}
         self._marker = marker
         self._ids = ids
+        self._number = number
         self._state = LINES
         self._tool: Any = None
         self._left: List[str] = []
@@ -72,6 +77,9 @@ class Stretches:
     def _begun(self, marker: str) -> Stretch:
         if not self._ids:
             return self._named(f'{marker}{_BRACE}name": "')
+        if self._number:
+            self._number += 1
+            return self._named(f'{marker}{_BRACE}id": "c{self._number - 1}", "name": "')
         self._state = NUMBER
         return self._stretch(f'{marker}{_BRACE}id": "c', '/[0-9]{1,4}", "name": ".*/', '"')
 

@@ -174,12 +174,17 @@ class LlamaCppEngine:
         if abort.is_set():
             request.stats.finish_reason = 'abort'
 
-    def _output(self, request, body, stop) -> Iterator[str]:
-        """Yield an output; calls that are constrained come stretch by stretch (jump.py)."""
+    def _output(self, request, body, stop, calls=0) -> Iterator[str]:
+        """
+        Yield an output; calls that are constrained come stretch by stretch (jump.py).
+
+        `calls`: how many of them were written before.
+        """
         if not (self._constrain and request.tools):
             yield from self._texts(request, body, stop)
             return
-        stretches = Stretches(request.tools, self._marker, self._call_ids)
+        stretches = Stretches(request.tools, self._marker, self._call_ids,
+                              request.next_call and request.next_call + calls)
         stretch: Optional[Stretch] = stretches.first()
         before, prompt, stats = request.stats.output_tokens, body['prompt'], request.stats
         while stretch is not None:
@@ -230,7 +235,8 @@ class LlamaCppEngine:
         while self._turns.wait_until_free(abort):
             open_line = ''
             again = {**body, 'prompt': request.prompt + lines}
-            for text in self._output(request, again, stop):
+            calls = sum(line.startswith(f'{self._marker} ') for line in lines.split('\n'))
+            for text in self._output(request, again, stop, calls):
                 whole, newline, open_line = (open_line + text).rpartition('\n')
                 if newline:
                     lines += whole + newline

@@ -247,7 +247,7 @@ class InstanceWorker:
         request = GenerationRequest(
             instance=self._instance, prompt=context.prompt(self._now_ns()),
             max_tokens=goal.max_tokens or self._max_tokens(), tools=tuple(context.shown_tools),
-            reacts=reacts, guess=self._guess)
+            next_call=context.next_call, reacts=reacts, guess=self._guess)
         written = ''
         parser = Parser(self._format, Cutting(), reacts=reacts, tell_begun=goal.tell_begun)
         first_s = last_s = 0.0

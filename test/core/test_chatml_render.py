@@ -438,3 +438,24 @@ def test_a_running_call_shows_how_long_it_may_take_and_a_crowd_only_its_number()
     prompt = renderer.prompt(now_ns=21 * 10**9)
     assert 'running for' not in prompt and 'for 20 s, at most 40 s left' in prompt
     assert prompt.count('at most') == 2 and 'and 2 more' in prompt
+
+
+def test_the_number_of_the_next_call_is_open_only_where_a_call_may_be_edited():
+    book, renderer = Book().head(GO), Renderer()
+
+    def number():
+        renderer.feed(book.entries[renderer.next_seq:])
+        return renderer.next_call
+    assert number() == 1
+    book.call('c1')
+    book.call('odd')
+    assert number() == 2
+    book.add(Kind.USER, 'go to the', name='partial')
+    assert number() == 2
+    book.call('c4', generation_id=2)
+    book.add(Kind.END, {'partial': True}, generation_id=2)
+    assert number() == 0
+    book.add(Kind.USER, 'go to the hall', name='speech', about_seq=5)
+    assert number() == 0
+    book.end(3)
+    assert number() == 5 and renderer.branch().next_call == 5

@@ -26,9 +26,9 @@ def call(name, number, **arguments):
     return f'CALL {json.dumps({"id": f"c{number}", "name": name, "arguments": arguments})}'
 
 
-def cut(text, tools=TOOLS, ids=True):
+def cut(text, tools=TOOLS, ids=True, number=0):
     """Return each stretch, what a model writes there, and whether the output ends with it."""
-    stretches = Stretches(tools, ids=ids)
+    stretches = Stretches(tools, ids=ids, number=number)
     stretch, found = stretches.first(), []
     while stretch is not None:
         assert text.startswith(stretch.forced), (stretch, text)
@@ -77,6 +77,12 @@ def test_a_model_chooses_less_than_half_of_a_call():
 def test_a_call_behind_one_with_choices_is_cut_too():
     text = call('set_timer', 1, seconds=30) + f'\n{ONE}'
     assert [w for _, w, _ in cut(text)][-3:] == ['1', 'find_object', ' "red cup"}}']
+
+
+def test_a_number_that_is_known_is_not_written():
+    text = call('get_battery', 7) + '\n' + call('find_object', 8, object='cup') + '\nOne moment.'
+    assert [w for _, w, _ in cut(text, number=7)][:4] == [
+        'CALL', 'get_battery', ' {}}\n', 'find_object']
 
 
 def test_only_names_of_the_catalogue_can_be_written(accepts):

@@ -2,7 +2,8 @@
 import json
 import random
 
-from async_agent_ros.core.chatml import Parser, Rejected, render
+from async_agent_ros.core import lineage
+from async_agent_ros.core.chatml import Parser, Rejected, render, Renderer
 from async_agent_ros.core.chatml_render import END
 from async_agent_ros.core.words import Effect, Kind
 from async_agent_ros.training import refusals, shapes, synthesize
@@ -328,6 +329,29 @@ def test_after_the_final_words_the_plan_is_what_was_meant(streamed):
         for entry in ledger:
             if entry.kind == Kind.COMMIT and not one.simulation.tools[entry.name].reads:
                 assert entry.call_id in wanted
+
+
+def test_the_number_of_a_call_is_known_but_where_one_may_be_edited(conversations, streamed):
+    """So an engine need not write it (llm/jump.py)."""
+    known, unknown = 0, set()
+    timers = synthesize.Recipe(seed=5, stream=1.0, only=('timer',))
+    for one in (*conversations, *streamed,
+                *(synthesize.play(timers, 'train', i) for i in range(12))):
+        ledger = one.simulation.kernel.state.ledger
+        for turn in one.simulation.turns:
+            renderer = Renderer(FORM, turn.instance, lineage.prefixes(
+                ledger[:turn.context_seq], turn.instance))
+            renderer.feed(ledger[:turn.context_seq])
+            number = renderer.next_call
+            for line in turn.completion.split('\n'):
+                if line.startswith('CALL {'):
+                    written = json.loads(line[5:])['id']
+                    if number:
+                        assert written == f'c{number}', turn
+                        known, number = known + 1, number + 1
+                    else:
+                        unknown.add(written in renderer.running)
+    assert known > 100 and unknown == {True, False}    # True: an edit
 
 
 def test_what_is_corrected_falls_before_it_is_known_what_is_meant_instead():

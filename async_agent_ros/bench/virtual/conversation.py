@@ -139,7 +139,8 @@ class Conversation:
         self._step(events.ToolsAnnounced, server='/bench', tools=tuple(
             replace(s, action_name=f'/bench/{s.name}').to_json()
             for s in self._workload.specs.values()))
-        self._source.warm(self._prompt(self.ledger.prefix())[:-len('<|im_start|>assistant\n')])
+        head = self._prompt(self._read(self.ledger.prefix()))
+        self._source.warm(head[:-len('<|im_start|>assistant\n')])
         self._later(BEGIN_S, 'person', lambda: self._step(
             events.SpeechStarted, utterance_id=UTTERANCE))
         for number, revision in enumerate(revisions(self._item, self._ear, self._seed)):
@@ -185,9 +186,12 @@ class Conversation:
         self.outcome.said.append((self._now_s, effect.text))
 
     # -- the model --------------------------------------------------------------------------------
-    def _prompt(self, entries) -> str:
+    def _read(self, entries) -> Renderer:
         renderer = Renderer(self._format)
         renderer.feed(entries)
+        return renderer
+
+    def _prompt(self, renderer: Renderer) -> str:
         return renderer.prompt(round(self._now_s * NS_PER_S) + NS_PER_S)
 
     def _on_Generate(self, effect: effects.Generate) -> None:
@@ -195,8 +199,10 @@ class Conversation:
         entries: List[Entry] = [
             *(e for e in self.ledger.prefix(effect.context_seq) if e.instance == MAIN), *assumed]
         speculative = getattr(effect, 'speculative', False)
-        job = Job(effect.generation_id, effect.epoch, speculative, self._prompt(entries), entries,
-                  tuple(self._workload.specs.values()), reacts=speculative and not assumed)
+        context = self._read(entries)
+        job = Job(effect.generation_id, effect.epoch, speculative, self._prompt(context), entries,
+                  tuple(self._workload.specs.values()), next_call=context.next_call,
+                  reacts=speculative and not assumed)
         job.parser = Parser(self._format, reacts=job.reacts,
                             tell_begun=effect.tell_begun)
         if self._held and not job.speculative:

@@ -33,6 +33,8 @@ class Job:
     prompt: str
     entries: Sequence[Any]
     tools: Sequence[Any] = ()
+    next_call: int = 0
+    """The number of its first call, 0: the model says which."""
     reacts: bool = False
     """To words that go on, and not to an utterance that is assumed to be whole."""
     aborted: bool = False
@@ -110,7 +112,7 @@ class RealSource:
         """Yield the output as it is decoded; drafts use the cache of the conversation."""
         abort = threading.Event()
         request = GenerationRequest('main', job.prompt, self._max_tokens, tools=tuple(job.tools),
-                                    reacts=job.reacts)
+                                    next_call=job.next_call, reacts=job.reacts)
         stream = self._engine.stream(request, abort)
         try:
             while True:
