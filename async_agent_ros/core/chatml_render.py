@@ -63,8 +63,10 @@ class Renderer:
         self._calls: Dict[str, Tuple[str, Any]] = {}
         self._numbers = 0
         """The highest number of a call."""
-        self._partial = self._planned = False
-        """Words that went on have not been answered; and they have led to calls."""
+        self._partial = False
+        """Words that went on have not been answered."""
+        self._planned: FrozenSet[str] = frozenset()
+        """The calls that they have led to and that stand."""
         self._head_text: List[str] = []
         self._head_open = True
         self._messages: List[_Message] = []
@@ -166,7 +168,7 @@ class Renderer:
     def _on_user(self, entry: Entry) -> None:
         # Words that go on, and the words to which those belonged: marks that nobody can forge.
         if entry.name == 'partial' and not self._partial:
-            self._partial, self._planned = True, False
+            self._partial, self._planned = True, frozenset()
         mark = '<partial>' if entry.name == 'partial' else '<final>' * (entry.about_seq >= 0)
         text = self._message('user', mark + escape(self._clip(entry.content)), entry.stamp_ns)
         self._append(text, entry, partial=entry.name == 'partial')
@@ -177,7 +179,7 @@ class Renderer:
     def _on_call(self, entry: Entry) -> None:
         arguments = _data(entry).get('arguments', {})
         self._calls[entry.call_id] = (entry.name, arguments)
-        self._planned = True
+        self._planned |= {entry.call_id}
         if number := _CALL_ID.fullmatch(entry.call_id):
             self._numbers = max(self._numbers, int(number[1]))
         known = self.running.get(entry.call_id)
@@ -193,6 +195,7 @@ class Renderer:
 
     def _on_retract(self, entry: Entry) -> None:
         self._phase(entry, Phase.CANCELLING)
+        self._planned -= {entry.call_id}
         if entry.generation_id:    # the model wrote so
             self._extend(entry, False, f'{self.format.remove_marker} {entry.call_id}')
 
@@ -279,9 +282,10 @@ class Renderer:
         self._append(self._message(role, escape(content), entry.stamp_ns), entry)
 
     def _append(self, text: str, entry: Entry, **fields: Any) -> None:
+        known = self._known()
         self._messages.append(_Message(
-            text, entry.seq, ran=frozenset(self.running),
-            block=self._running_block(self.running, entry.stamp_ns), **fields))
+            text, entry.seq, ran=frozenset(known),
+            block=self._running_block(known, entry.stamp_ns), **fields))
 
     def _extend(self, entry: Entry, speech: bool, text: str) -> None:
         message = self._generations.get(entry.generation_id)
@@ -395,7 +399,7 @@ class Renderer:
         """
         now_ns = self._last_ns if now_ns is None else now_ns
         parts, more = self._parts()
-        running, first = self.running, self._first(self._own())
+        running, first = self._known(), self._first(self._own())
         if more and self._messages[-1].partial:
             running = {}
         elif not self.format.running_last and first < len(self._messages):
@@ -430,6 +434,11 @@ class Renderer:
             first -= 1
         # Words that go on are reacted to one after the other: nothing is put before them.
         return own if any(m.partial for m in self._messages[first:]) else first
+
+    def _known(self) -> Dict[str, RunningCall]:
+        """Return what runs, but for what the model has just planned on words that went on."""
+        return {k: call for k, call in self.running.items()
+                if not (self._partial and k in self._planned and call.phase == Phase.PENDING)}
 
     def _running_block(self, running: Mapping[str, RunningCall], now_ns: int) -> str:
         text = running_text(running, self.format, self.tools, now_ns)

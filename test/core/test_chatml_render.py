@@ -455,7 +455,26 @@ def test_the_number_of_the_next_call_is_open_only_where_a_call_may_be_edited():
     book.call('c4', generation_id=2)
     book.add(Kind.END, {'partial': True}, generation_id=2)
     assert number() == 0
+    book.add(Kind.USER, 'no', name='partial')
+    book.add(Kind.RETRACT, {'reason': 'removed'}, call_id='c4', generation_id=3)
+    assert number() == 5
+    book.call('c5', generation_id=4)
     book.add(Kind.USER, 'go to the hall', name='speech', about_seq=5)
     assert number() == 0
-    book.end(3)
-    assert number() == 5 and renderer.branch().next_call == 5
+    book.end(5)
+    assert number() == 6 and renderer.branch().next_call == 6
+
+
+def test_what_is_planned_on_words_that_go_on_is_not_told_before_it_runs():
+    """The model has just written it, and the person waits for the answer."""
+    book, renderer = Book().head(GO), Renderer(PromptFormat(running_last=True))
+    first = book.add(Kind.USER, 'go to the hall', name='partial')
+    book.call('c1', generation_id=2)
+    book.add(Kind.END, {'partial': True}, generation_id=2)
+    book.add(Kind.USER, 'go to the hall please', name='speech', about_seq=first)
+    renderer.feed(book.entries)
+    answer = 'go to the hall please<|im_end|>\n<|im_start|>assistant\n'
+    assert renderer.prompt().endswith(answer)
+    book.add(Kind.COMMIT, call_id='c1')
+    renderer.feed(book.entries[renderer.next_seq:])
+    assert not renderer.prompt().endswith(answer) and 'hall' in renderer.prompt().split(answer)[-1]
