@@ -2,10 +2,11 @@
 Jump-forward decoding: what the grammar of a call leaves no choice in is read, not written.
 
 `CALL {"id": "c1", "name": "find_object", "arguments": {"object": "blue cup"}}` has 26 tokens, of
-which a model chooses twelve: whether to call, the number, the name, the value, what follows. The
-others are put behind the prompt in one pass, which on a CPU costs a sixth of writing them one by
-one. So an output is written in stretches, each under the grammar of what can come there (SGLang's
-compressed finite state machine, arXiv 2312.07104, with the tokens cut as the model learned them).
+which a model chooses eleven: whether to call, the name, the value, what follows; and the number
+where it is not known. The others are put behind the prompt in one pass, which on a CPU costs a
+sixth of writing them one by one. So an output is written in stretches, each under the grammar of
+what can come there (SGLang's compressed finite state machine, arXiv 2312.07104, with the tokens cut
+as the model learned them).
 """
 from dataclasses import dataclass
 import json
