@@ -179,7 +179,8 @@ class Renderer:
     def _on_call(self, entry: Entry) -> None:
         arguments = _data(entry).get('arguments', {})
         self._calls[entry.call_id] = (entry.name, arguments)
-        self._planned |= {entry.call_id}
+        if self._partial:
+            self._planned |= {entry.call_id}
         if number := _CALL_ID.fullmatch(entry.call_id):
             self._numbers = max(self._numbers, int(number[1]))
         known = self.running.get(entry.call_id)
