@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any, Iterator, Mapping, Protocol, Sequence
 
 
-PAUSE_PENALTY = 1.4
+PAUSE_PENALTY = 0.7
 """
 Taken from the logit of `<pause>` in a reaction: a call is written when the model finds it at least
-a quarter as likely as to wait for more words. What is called too early costs a moment's computing
+half as likely as to wait for more words. What is called too early costs a moment's computing
 and is corrected; what is called late, the person waits for (docs/speculation.md).
 """
 
