@@ -29,6 +29,9 @@ from async_agent_ros.tools.sdk import Tool, ToolDefinitionError, tool
 RESULT_TIMEOUT_S = 5
 """Seconds that a result is kept for whoever asks late; rcl slows down with every kept goal."""
 
+LINGER_S = 0.3
+"""Seconds that a server which leaves goes on answering after its last call has ended."""
+
 
 class ToolServer(CleanEnd, Node):
     """
@@ -209,12 +212,14 @@ class ToolServer(CleanEnd, Node):
             self._jobs.cancel(job, 'the tool server stops')
         executor = self.executor or SingleThreadedExecutor()
         executor.add_node(self)
-        until = time.monotonic() + patience_s
-        quiet = 0
-        while quiet < 4 and time.monotonic() < until:
-            busy = self._jobs.running or not self._outbox.empty()
-            quiet = 0 if busy else quiet + 1    # a few more rounds for the result requests
+        busy_s = time.monotonic()
+        until = busy_s + patience_s
+        # a while longer, for result requests and for answers that are on their way: by the clock,
+        # because any message that comes in ends a round
+        while time.monotonic() < min(until, busy_s + LINGER_S):
             executor.spin_once(timeout_sec=0.05)
+            if self._jobs.running or not self._outbox.empty():
+                busy_s = time.monotonic()
         self._announcer.wait_for_all_acked(Duration(seconds=0.5))
         self._jobs.close()
         self.clock.close()
