@@ -8,11 +8,11 @@ message later. The calls that run now are shown in a block before the unanswered
 not kept.
 """
 from dataclasses import dataclass, field, replace
-import re
 from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from async_agent_ros.core.chatml_examples import examples
 from async_agent_ros.core.chatml_format import PAUSE_MARK, PromptFormat
+from async_agent_ros.core.chatml_planned import Planned
 from async_agent_ros.core.chatml_running import clip, running_text, RunningCall
 from async_agent_ros.core.chatml_text import dumps, escape, tool_line
 from async_agent_ros.core.ledger import Entry, MAIN
@@ -21,7 +21,6 @@ from async_agent_ros.core.words import Kind, Phase
 
 START, END = '<|im_start|>', '<|im_end|>'
 NS_PER_S = 1_000_000_000
-_CALL_ID = re.compile('c([0-9]{1,9})')
 
 
 @dataclass
@@ -61,12 +60,7 @@ class Renderer:
         self.tools: Dict[str, ToolSpec] = {}
         """The catalogue as the fed entries announce it."""
         self._calls: Dict[str, Tuple[str, Any]] = {}
-        self._numbers = 0
-        """The highest number of a call."""
-        self._partial = False
-        """Words that went on have not been answered."""
-        self._planned: FrozenSet[str] = frozenset()
-        """The calls that they have led to and that stand."""
+        self._planned = Planned()
         self._head_text: List[str] = []
         self._head_open = True
         self._messages: List[_Message] = []
@@ -85,7 +79,7 @@ class Renderer:
     @property
     def next_call(self) -> int:
         """The number of the model's next call, 0 where it may be an earlier one: an edit."""
-        return 0 if self._partial and self._planned else self._numbers + 1
+        return self._planned.next_call
 
     def branch(self) -> 'Renderer':
         """Return a renderer that stands where this one does and goes its own way from here."""
@@ -94,7 +88,8 @@ class Renderer:
                   for m in self._messages}
         other.__dict__.update(
             self.__dict__, running={k: replace(v) for k, v in self.running.items()},
-            tools=dict(self.tools), _calls=dict(self._calls), _head_text=list(self._head_text),
+            tools=dict(self.tools), _planned=replace(self._planned), _calls=dict(self._calls),
+            _head_text=list(self._head_text),
             _messages=[copies[id(m)] for m in self._messages],
             _generations={k: copies[id(m)] for k, m in self._generations.items()})
         return other
@@ -167,8 +162,8 @@ class Renderer:
 
     def _on_user(self, entry: Entry) -> None:
         # Words that go on, and the words to which those belonged: marks that nobody can forge.
-        if entry.name == 'partial' and not self._partial:
-            self._partial, self._planned = True, frozenset()
+        if entry.name == 'partial':
+            self._planned.goes_on()
         mark = '<partial>' if entry.name == 'partial' else '<final>' * (entry.about_seq >= 0)
         text = self._message('user', mark + escape(self._clip(entry.content)), entry.stamp_ns)
         self._append(text, entry, partial=entry.name == 'partial')
@@ -179,10 +174,7 @@ class Renderer:
     def _on_call(self, entry: Entry) -> None:
         arguments = _data(entry).get('arguments', {})
         self._calls[entry.call_id] = (entry.name, arguments)
-        if self._partial:
-            self._planned |= {entry.call_id}
-        if number := _CALL_ID.fullmatch(entry.call_id):
-            self._numbers = max(self._numbers, int(number[1]))
+        self._planned.add(entry.call_id)
         known = self.running.get(entry.call_id)
         if known is not None:  # an edit
             known.name, known.arguments = entry.name, arguments
@@ -196,7 +188,7 @@ class Renderer:
 
     def _on_retract(self, entry: Entry) -> None:
         self._phase(entry, Phase.CANCELLING)
-        self._planned -= {entry.call_id}
+        self._planned.remove(entry.call_id)
         if entry.generation_id:    # the model wrote so
             self._extend(entry, False, f'{self.format.remove_marker} {entry.call_id}')
 
@@ -263,7 +255,7 @@ class Renderer:
     def _on_end(self, entry: Entry) -> None:
         data = _data(entry)
         if not data.get('partial'):
-            self._partial = False
+            self._planned.answered()
         elif entry.generation_id not in self._generations:
             self._extend(entry, False, PAUSE_MARK)
         message = self._generations.get(entry.generation_id)
@@ -439,7 +431,7 @@ class Renderer:
     def _known(self) -> Dict[str, RunningCall]:
         """Return what runs, but for what the model has just planned on words that went on."""
         return {k: call for k, call in self.running.items()
-                if not (self._partial and k in self._planned and call.phase == Phase.PENDING)}
+                if k not in self._planned.calls or call.phase != Phase.PENDING}
 
     def _running_block(self, running: Mapping[str, RunningCall], now_ns: int) -> str:
         text = running_text(running, self.format, self.tools, now_ns)

@@ -7,8 +7,9 @@ from typing import Any, Iterator, Mapping, Protocol, Sequence
 PAUSE_PENALTY = 0.7
 """
 Taken from the logit of `<pause>` in a reaction: a call is written when the model finds it at least
-half as likely as to wait for more words. What is called too early costs a moment's computing
-and is corrected; what is called late, the person waits for (docs/speculation.md).
+half as likely as to wait for more words. A read that is called too early costs a moment's
+computing, one that is called late the person waits for; but a plan that is made too early is not
+always taken back, so it is no more than that (docs/speculation.md).
 """
 
 

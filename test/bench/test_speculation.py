@@ -172,7 +172,7 @@ def test_what_an_earlier_draft_wrote_can_be_verified_instead_of_written():
 def test_a_real_engine_writes_on_virtual_time():
     class Slow:
         def stream(self, request, abort):
-            assert isinstance(request.stats, GenerationStats) and not request.reacts
+            assert isinstance(request.stats, GenerationStats)
             assert not abort.is_set()
             for _ in range(3):
                 assert not threading.Event().wait(0.02)
@@ -243,6 +243,21 @@ def test_a_model_that_plans_at_once_makes_one_call_after_the_other_where_it_must
     assert len(outcome.results) == 2 and not engine.open and not engine.outputs
     assert outcome.answer.strip().endswith('the phone is in the hallway.')
     assert not judge.problem(workload, item, workload.ideal(item, SEED), outcome)
+
+
+def test_a_real_engine_is_told_what_it_writes_to():
+    workload, requests = workloads.load('robot'), []
+
+    class Waits:
+        def stream(self, request, abort):
+            requests.append(request)
+            yield '<pause>' if request.reacts else 'Okay.'
+    writer = SimpleNamespace(one_call=True, prompt_format=load_prompt('prompt_tuned.yaml')[1],
+                             source=lambda write: RealSource(Waits()))
+    speculation.converse(workload, workload.items[0], ALL['both'], writer, SEED)
+    partial = ['<partial>' in r.prompt.split('<|im_start|>user')[-1] for r in requests]
+    assert [r.reacts for r in requests] == partial and partial.count(True) > 2
+    assert {r.next_call for r in requests} == {1}
 
 
 def test_what_was_guessed_before_a_correction_is_wasted_and_not_told(writer):

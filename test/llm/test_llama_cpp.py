@@ -6,6 +6,7 @@ import threading
 
 from helpers_at_work import while_a_helper_works
 import pytest
+from reactions import waits
 
 from async_agent_ros import models
 from async_agent_ros.core.tools import ToolSpec
@@ -66,12 +67,9 @@ def test_same_text_with_and_without_cache(engine):
 
 
 def test_a_reaction_is_less_apt_to_wait(engine, monkeypatch):
-    """Only a reaction: elsewhere the words are as likely as the model finds them."""
-    prompt = 'Then again and again:\n' + '<pause>\n' * 8
-    assert run(engine, prompt, max_tokens=4, reacts=True)[0].startswith('<pause')
+    assert waits(engine, reacts=True)
     monkeypatch.setattr(engine, '_pause_penalty', 40.0)
-    assert not run(engine, prompt, max_tokens=4, reacts=True)[0].startswith('<pause')
-    assert run(engine, prompt, max_tokens=4)[0].startswith('<pause')
+    assert not waits(engine, reacts=True) and waits(engine, reacts=False)
 
 
 def test_only_what_is_new_is_prefilled(engine):

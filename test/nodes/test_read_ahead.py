@@ -20,6 +20,7 @@ class Engine:
 
     def __init__(self):
         self.read, self.changed = [], threading.Condition()
+        self.requests = []
         self.gate = threading.Event()
         self.gate.set()
         self.aborted = False
@@ -34,6 +35,7 @@ class Engine:
 
     def stream(self, request, abort):
         self._note((request.prompt, 'asked'))
+        self.requests.append(request)
         yield 'Yes.'
 
     def load(self):
@@ -86,8 +88,9 @@ def rig():
         max_tokens=lambda: 20, ledger_timeout_s=1.0, finished=lambda g: ended.release(),
         log=SimpleNamespace(info=lambda t: None, warning=print, error=print))
 
-    def ask():
-        goal = Generate.Goal(session='s1', generation_id=1, context_seq=ledger.next_seq)
+    def ask(speculative=False):
+        goal = Generate.Goal(session='s1', generation_id=1, context_seq=ledger.next_seq,
+                             speculative=speculative)
         worker.start(Generation(SimpleNamespace(request=goal, publish_feedback=lambda m: None),
                                 lambda: None))
         assert ended.acquire(timeout=WAIT_S)
@@ -137,3 +140,14 @@ def test_a_generation_does_not_wait_for_what_is_read_ahead(rig):
     rig.ledger.add((Kind.USER, 'Bye!', {'name': 'speech'}))
     rig.ask()
     assert rig.engine.aborted
+
+
+def test_the_engine_knows_what_it_writes_to_and_the_number_of_its_call(rig):
+    rig.ledger.add((Kind.USER, 'go', {'name': 'partial'}))
+    rig.ask(speculative=True)
+    rig.ledger.add(
+        (Kind.CALL, {'arguments': {}}, {'call_id': 'c1', 'name': 'go', 'generation_id': 1}),
+        (Kind.END, {'context_seq': 2, 'partial': True}, {'generation_id': 1}),
+        (Kind.USER, 'go please', {'name': 'speech', 'about_seq': 1}))
+    rig.ask()
+    assert [(r.reacts, r.next_call) for r in rig.engine.requests] == [(True, 1), (False, 0)]
