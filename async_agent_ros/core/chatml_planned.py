@@ -12,6 +12,8 @@ class Planned:
 
     calls: FrozenSet[str] = frozenset()
     """The calls that words which have not been answered have led to, and that stand."""
+    removed: FrozenSet[str] = frozenset()
+    """Those that they have led to and that were taken back."""
     _open: bool = False
     """Words that went on have not been answered."""
     _number: int = 0
@@ -21,6 +23,11 @@ class Planned:
     def next_call(self) -> int:
         """The number of the model's next call, 0 where it may be an earlier one: an edit."""
         return 0 if self.calls else self._number + 1
+
+    @property
+    def came_to_nothing(self) -> bool:
+        """Tell whether all that words have led to was taken back."""
+        return bool(self.removed) and not self.calls
 
     def goes_on(self) -> None:
         """Take note of words that go on."""
@@ -35,8 +42,10 @@ class Planned:
 
     def remove(self, call_id: str) -> None:
         """Take note that a call is withdrawn."""
-        self.calls -= {call_id}
+        if call_id in self.calls:
+            self.calls -= {call_id}
+            self.removed |= {call_id}
 
     def answered(self) -> None:
         """Take note that whole words were answered: what was planned is work like any other."""
-        self.calls, self._open = frozenset(), False
+        self.calls, self.removed, self._open = frozenset(), frozenset(), False

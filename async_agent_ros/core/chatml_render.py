@@ -3,9 +3,10 @@ Ledger entries to ChatML, incrementally: a new entry only appends, so a KV cache
 
 The text is a list of messages. What a generation wrote stands behind what it had read
 (`context_seq` of its end), so its prompt and its output are the beginning of the next prompt; what
-arrived meanwhile follows. Only an `interrupt`, which takes back what nobody heard, changes a
-message later. The calls that run now are shown in a block before the unanswered messages, which is
-not kept.
+arrived meanwhile follows. Two things change what was written before: an `interrupt` takes back what
+nobody heard, and where all that partial words have led to was taken back, the final words stand
+alone, as if nothing had been planned: a small model gets lost in its own detours. The calls that
+run now are shown in a block before the unanswered messages, which is not kept.
 """
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Tuple
@@ -39,6 +40,10 @@ class _Message:
     """Cut off before any stretch was written."""
     partial: bool = False
     """The words of a person who goes on."""
+    reacts: bool = False
+    """To such words."""
+    call_id: str = ''
+    """The call that it is about."""
     ran: FrozenSet[str] = frozenset()
     """The calls that ran when it came, where it is not the model's own."""
     block: str = ''
@@ -61,6 +66,8 @@ class Renderer:
         """The catalogue as the fed entries announce it."""
         self._calls: Dict[str, Tuple[str, Any]] = {}
         self._planned = Planned()
+        self._forgotten: FrozenSet[str] = frozenset()
+        """Calls that are not shown any more, nor what comes of them."""
         self._head_text: List[str] = []
         self._head_open = True
         self._messages: List[_Message] = []
@@ -80,6 +87,11 @@ class Renderer:
     def next_call(self) -> int:
         """The number of the model's next call, 0 where it may be an earlier one: an edit."""
         return self._planned.next_call
+
+    @property
+    def starts_anew(self) -> bool:
+        """Tell whether the final words stand alone: what was planned on them was taken back."""
+        return self._planned.came_to_nothing
 
     def branch(self) -> 'Renderer':
         """Return a renderer that stands where this one does and goes its own way from here."""
@@ -102,6 +114,8 @@ class Renderer:
                 self._first_ns = entry.stamp_ns
             self._last_ns = max(self._last_ns, entry.stamp_ns)
             self.next_seq = max(self.next_seq, entry.seq + 1)
+            if entry.call_id in self._forgotten:
+                continue
             catalogue = entry.kind == Kind.SYSTEM and entry.name == 'tools'
             if catalogue or entry.instance == self.instance or (
                     entry.seq < self._prefixes.get(entry.instance, 0)):
@@ -162,11 +176,22 @@ class Renderer:
 
     def _on_user(self, entry: Entry) -> None:
         # Words that go on, and the words to which those belonged: marks that nobody can forge.
+        mark = '<partial>' if entry.name == 'partial' else '<final>' * (entry.about_seq >= 0)
         if entry.name == 'partial':
             self._planned.goes_on()
-        mark = '<partial>' if entry.name == 'partial' else '<final>' * (entry.about_seq >= 0)
+        elif mark and self._planned.came_to_nothing:
+            mark = ''
+            self._forget(entry.about_seq)
         text = self._message('user', mark + escape(self._clip(entry.content)), entry.stamp_ns)
         self._append(text, entry, partial=entry.name == 'partial')
+
+    def _forget(self, first_seq: int) -> None:
+        """Leave out the words that went on from a seq on, and what was planned on them."""
+        self._forgotten |= self._planned.removed
+        self._messages = [m for m in self._messages if m.seq < first_seq or not (
+            m.partial or m.reacts or m.call_id in self._forgotten)]
+        for call_id in self._planned.removed:
+            self.running.pop(call_id, None)
 
     def _on_assistant(self, entry: Entry) -> None:
         self._extend(entry, True, self._clip(entry.content).strip())
@@ -259,8 +284,11 @@ class Renderer:
         elif entry.generation_id not in self._generations:
             self._extend(entry, False, PAUSE_MARK)
         message = self._generations.get(entry.generation_id)
+        if not entry.generation_id or message is None:
+            return
+        message.reacts = bool(data.get('partial'))
         read = data.get('context_seq')
-        if entry.generation_id and message is not None and isinstance(read, int) and read > 0:
+        if isinstance(read, int) and read > 0:
             self._move(message, read)
 
     def _move(self, message: _Message, context_seq: int) -> None:
@@ -272,7 +300,8 @@ class Renderer:
 
     # -- messages ---------------------------------------------------------------------------------
     def _add(self, role: str, content: str, entry: Entry) -> None:
-        self._append(self._message(role, escape(content), entry.stamp_ns), entry)
+        self._append(self._message(role, escape(content), entry.stamp_ns), entry,
+                     call_id=entry.call_id)
 
     def _append(self, text: str, entry: Entry, **fields: Any) -> None:
         known = self._known()

@@ -1,7 +1,7 @@
 """When a call that is past its gate may start: its operands, the rate, what others hold."""
 from typing import List
 
-from async_agent_ros.core import calls, operands, speculation
+from async_agent_ros.core import calls, operands, speculation, stream
 from async_agent_ros.core.ledger import DRAFT
 from async_agent_ros.core.state import Call, KernelState, NS_PER_S
 from async_agent_ros.core.words import Busy, Effect, Error, Kind, Phase, Status
@@ -96,6 +96,8 @@ def problem_of(s: KernelState, call: Call) -> str:
             return f'{operand} needs the result of this call itself'
         if operand.call_id not in s.calls and operand.call_id not in s.ended_calls:
             return f'{operand}: there is no call {operand.call_id!r}'
+        if operand.call_id in stream.taken_back(s):
+            return f'{operand}: {operand.call_id} was taken back'
     return ''
 
 

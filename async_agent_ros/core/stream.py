@@ -7,6 +7,7 @@ grows, so its KV cache stays valid. Reads run at once; everything else waits, in
 `pending`, until the model has read the final words and edits the plan no more: its answer to them
 withdraws and corrects first, and begins with what is new only then.
 """
+from dataclasses import replace
 from typing import List, Optional, Set
 
 from async_agent_ros.core import answers, calls, effects, events, operands, phrases, speculation
@@ -73,8 +74,20 @@ def on_output(s: KernelState, answer: Answer, event) -> None:
 
 
 def on_call(s: KernelState, event) -> None:
-    """Write a call, or put it in the place of the one that has its id."""
+    """
+    Write a call, or put it in the place of the one that has its id.
+
+    What partial words lead to is a guess: a read that was made already is not made again, and a
+    call that cannot run is taken back at once, for the answer to the final words to get right.
+    """
+    event = replace(event, arguments=operands.replace(event.arguments, lambda o: str(
+        operands.Operand(s.stream.ids.get(o.call_id, o.call_id), o.path))))
     given = event.call_id or event.name
+    guessed = s.answers[event.generation_id].partial
+    if guessed and event.call_id not in s.stream.ids and (known := _read_already(s, event)):
+        s.stream.ids[given] = known
+        s.ignore('a read that was made on these words already', known)
+        return
     old_id = s.stream.ids.get(given, '') if event.call_id else ''
     old = s.calls.get(s.stream.ids.get(given, ''))
     same = _same(s, event)
@@ -100,6 +113,8 @@ def on_call(s: KernelState, event) -> None:
     if old_id and old_id != call_id:
         follow_edit(s, old_id, call_id, event.generation_id)
     call = s.calls.get(call_id)
+    if guessed and s.ended_calls.get(call_id) == Status.FAILED:
+        withdraw_result(s, call_id, 'it cannot run', 0)
     if (call is not None and call.spec.effect is Effect.READ_ONLY and not call.built_in
             and s.plan is not None):
         planned, _ = s.plan.propose(call_id, call.spec.name, call.arguments, call_id)
@@ -112,6 +127,18 @@ def _same(s: KernelState, event) -> Optional[Call]:
     wanted = (event.name, canonical_json(event.arguments))
     return next((c for c in s.calls.values() if c.generation_id in s.stream.generations
                  and not (c.executing or c.cleared) and c.canonical == wanted), None)
+
+
+def _read_already(s: KernelState, event) -> str:
+    """Return the id of the equal read of this utterance that stands, '' if there is none."""
+    wanted = (event.name, canonical_json(event.arguments))
+    gone = taken_back(s)
+    return next((
+        e.call_id for e in s.ledger[s.stream.first_seq:]
+        if e.kind == Kind.CALL and e.generation_id in s.stream.generations
+        and (e.name, canonical_json(e.data['arguments'])) == wanted and e.call_id not in gone
+        and s.plan is not None and e.call_id in s.plan.calls
+        and s.ended_calls.get(e.call_id, Status.SUCCEEDED) == Status.SUCCEEDED), '')
 
 
 def on_removal(s: KernelState, event) -> None:
@@ -132,7 +159,7 @@ def withdraw(s: KernelState, call_id: str, reason: str, generation_id: int) -> N
         calls.cancel(s, call, reason, generation_id=generation_id)
         retract(s, call_id)
     for other in needing(s, call_id):
-        if other not in _retracted(s):    # by one before it
+        if other not in taken_back(s):    # by one before it
             withdraw(s, other, f'it needs the result of {call_id}', generation_id)
 
 
@@ -142,7 +169,7 @@ def needing(s: KernelState, call_id: str) -> List[str]:
 
     Those that are committed to change the world are work like any other, and not among them.
     """
-    mine = set(s.stream.ids.values()) - _retracted(s)
+    mine = set(s.stream.ids.values()) - taken_back(s)
     written = {e.call_id: e for e in s.ledger[s.stream.first_seq:]
                if e.kind == Kind.CALL and e.call_id in mine}
 
@@ -156,8 +183,10 @@ def needing(s: KernelState, call_id: str) -> List[str]:
         o.call_id == call_id for o in operands.find(e.data['arguments']))]
 
 
-def _retracted(s: KernelState) -> Set[str]:
-    return {e.call_id for e in s.ledger[s.stream.first_seq:] if e.kind == Kind.RETRACT}
+def taken_back(s: KernelState) -> Set[str]:
+    """Return the calls that were withdrawn since the utterance that is heard or answered began."""
+    return set() if s.stream is None else {
+        e.call_id for e in s.ledger[s.stream.first_seq:] if e.kind == Kind.RETRACT}
 
 
 def follow_edit(s: KernelState, old_id: str, new_id: str, generation_id: int) -> None:

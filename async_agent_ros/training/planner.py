@@ -105,7 +105,8 @@ class Planner:
                 if intent.then:
                     self._then[intent.plan[-1].key] = intent.then
                 declined = declined or intent.kind == 'no'
-                if self.state.ledger[waiting.seq].about_seq >= 0 and not hasattr(
+                streamed = self.state.ledger[waiting.seq].about_seq >= 0
+                if streamed and not renderer.starts_anew and not hasattr(
                         self, '_answer_' + intent.kind):
                     lines, text = self.finish(generation_id, renderer, intent)
                     revised = '\n'.join(filter(None, (revised, lines)))

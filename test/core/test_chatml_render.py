@@ -105,7 +105,6 @@ def test_partial_words_reactions_and_final_words():
     book.add(Kind.USER, 'no to the kitchen', name='partial')
     book.add(Kind.RETRACT, {'reason': 'removed'}, call_id='c1', generation_id=3)
     book.add(Kind.END, {'finish_reason': 'stop', 'partial': True}, generation_id=3)
-    book.add(Kind.USER, 'Could you go to the hall, no, to the kitchen', about_seq=first)
     text = render(book.entries, PromptFormat(show_ids=True))
     assert ('<partial>could you < final> go<|im_end|>\n<|im_start|>assistant\n<pause><|im_end|>\n'
             in text)
@@ -114,7 +113,9 @@ def test_partial_words_reactions_and_final_words():
     assert ('assistant\nCALL {"id": "c1", "name": "navigate_to", "arguments": {"room": "hall"}}'
             '<|im_end|>') in text
     assert 'assistant\nREMOVE c1<|im_end|>' in text
-    assert '<final>Could you go to the hall, no, to the kitchen<|im_end|>' in text
+    del book.entries[-3:]
+    book.add(Kind.USER, 'Could you go to the hall, please', about_seq=first)
+    assert '<final>Could you go to the hall, please<|im_end|>' in render(book.entries)
 
 
 WRITTEN = ['I go. ', 'Bye.', {'arguments': {'room': 'hall'}}]
@@ -478,3 +479,29 @@ def test_what_is_planned_on_words_that_go_on_is_not_told_before_it_runs():
     book.add(Kind.COMMIT, call_id='c1')
     renderer.feed(book.entries[renderer.next_seq:])
     assert not renderer.prompt().endswith(answer) and 'hall' in renderer.prompt().split(answer)[-1]
+
+
+def test_where_all_was_taken_back_the_final_words_stand_alone():
+    book, renderer = Book().head(GO), Renderer()
+    book.add(Kind.USER, 'Find it.')
+    book.call('c7', generation_id=1)
+    book.end(1)
+    first = book.add(Kind.USER, 'go to the hall', name='partial')
+    book.call('c8', generation_id=2)
+    book.add(Kind.END, {'partial': True, 'context_seq': first + 1}, generation_id=2)
+    book.add(Kind.RESULT, {'result': {'at': 'shelf'}}, call_id='c7', status='succeeded')
+    removed = book.add(Kind.USER, 'no', name='partial')
+    book.add(Kind.RETRACT, {'reason': 'removed'}, call_id='c8', generation_id=3)
+    book.add(Kind.END, {'partial': True, 'context_seq': removed + 1}, generation_id=3)
+    renderer.feed(book.entries)
+    assert 'REMOVE c8' in renderer.prompt()
+    book.add(Kind.USER, 'go to the hall no sit', name='speech', about_seq=first)
+    book.add(Kind.RESULT, {}, call_id='c8', status='cancelled')
+    renderer.feed(book.entries[renderer.next_seq:])
+    text = renderer.prompt()
+    assert renderer.starts_anew and renderer.next_call == 9
+    assert 'c8' not in text and 'partial' not in text and 'final' not in text
+    assert text.index('shelf') < text.index('\ngo to the hall no sit<|im_end|>')
+    book.end(4)
+    renderer.feed(book.entries[renderer.next_seq:])
+    assert not renderer.starts_anew

@@ -93,6 +93,42 @@ def test_a_read_that_is_written_once_more_has_its_result(w):
     assert executed(w.call('look', place='hall'))
 
 
+def test_a_read_that_partial_words_led_to_already_is_not_made_again(w):
+    w.hear('look at the hall')
+    w.call('look', 'c1', place='hall')
+    w.finish()
+    w.hear('look at the hall my friend')
+    assert not executed(w.call('look', 'c2', place='hall'))
+    assert len([e for e in w.ledger if e.kind == Kind.CALL]) == 1
+    w.call('navigate_to', 'c3', place='$c2.sees')    # what it knows as c2 is c1
+    assert w.state.calls['c3'].arguments == {'place': '$c1.sees'}
+    w.finish()
+    w.hear('look at the hall my friend no')
+    w.generation(events.CallRemoved, call_id='c1')
+    w.finish()
+    w.hear('look at the hall my friend no yes do it')
+    assert executed(w.call('look', 'c4', place='hall'))    # it was taken back
+
+
+@pytest.mark.parametrize('name, arguments', [
+    ('look', {'place': 'moon', 'more': 1}), ('dance', {}), ('navigate_to', {'place': '$c1.sees'})])
+def test_a_guess_that_cannot_run_is_taken_back_and_not_told(w, name, arguments):
+    w.hear('look at the hall')
+    w.call('look', 'c1', place='hall')
+    w.finish()
+    w.hear('look at the hall no')
+    w.generation(events.CallRemoved, call_id='c1')
+    w.finish()
+    w.hear('look at the hall no not that')
+    assert not executed(w.call(name, 'c2', **arguments))
+    assert w.state.ended_calls['c2'] == 'failed' and not w.state.waiting
+    assert [e.call_id for e in w.ledger if e.kind == Kind.RETRACT] == ['c1', 'c2']
+    w.finish()
+    w.fall_silent('look at the hall no not that please')
+    w.call(name, 'c3', **arguments)    # an answer that cannot run is told
+    assert w.state.ended_calls['c3'] == 'failed' and w.state.waiting
+
+
 def test_edits_and_removals(w):
     w.hear('get the red')
     w.call('look', 'c1', place='red')
