@@ -111,7 +111,7 @@ def _instance(rng, language, one, name, odd, known) -> SimTool:
     one = _renamed(rng, one)
     names, allowed, properties = {}, {}, {}
     for canonical, (synonyms, values) in one.args.items():
-        mine = _word(rng, language) if odd and rng.random() < 0.3 else rng.choice(synonyms)
+        mine = _word(rng, language) if odd and rng.random() < 0.5 else rng.choice(synonyms)
         while mine in names.values():
             mine = f'{mine}_2'
         names[canonical] = mine

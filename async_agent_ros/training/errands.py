@@ -14,6 +14,8 @@ _LAST = re.compile(r' (the|my) \{\w+\}( is)?$')
 
 def listed(s: Speaker, tool: SimTool) -> Optional[Intent]:
     """Ask the same of two or three things, and now and then take one of them back."""
+    if s.rng.random() < 0.2 and (intent := _alike_place(s, tool)):
+        return intent
     asks = [a for a in (*tool.concept.ask, *tool.concept.say) if _LAST.search(a)]
     if not asks:
         return None
@@ -29,6 +31,26 @@ def listed(s: Speaker, tool: SimTool) -> Optional[Intent]:
         stages.append(Stage(s.language.say(
             s.rng, 'not_that', value=s.value(goes.values[name])), left))
     return s.finish('listed', stages, template=clause)
+
+
+def _alike_place(s: Speaker, tool: SimTool) -> Optional[Intent]:
+    """Ask whether two things are in one place: both have to be looked up."""
+    places = any(getattr(v, 'listed', '') == 'places' or n in ('place', 'room')
+                 for n, v in tool.concept.result.items())
+    things = [n for n, v in tool.allowed.items() if not v.optional]
+    if 'same_place' not in s.language.phrases or not places or len(things) != 1 or (
+            things[0] in ('place', 'room') or tool.allowed[things[0]].listed == 'places'):
+        return None
+    clause = f'find the {{{things[0]}}}'
+    acts = _alike(s, s.act(tool, clause), clause, 2)
+    if acts is None:
+        return None
+    first, rest = s.language.say(s.rng, 'same_place').split('{one}')
+    values = [s.value(a.values[things[0]]) for a in acts]
+    middle, end = rest.split('{two}')
+    return s.finish('listed', [
+        Stage(s.loosely(first, 1) + values[0], (acts[0],)),
+        Stage(s.loosely(middle, 1) + values[1] + end, tuple(acts))], template=first + rest)
 
 
 def _alike(s: Speaker, act: Act, clause: str, count: int) -> Optional[List[Act]]:
@@ -161,7 +183,7 @@ def _taken(s: Speaker, found: Act, driving: SimTool) -> Optional[Tuple[str, Act]
     fitting = [(t, canonical) for t in s.tools if driving.spec.name in t.concept.after
                for canonical in t.concept.there
                if canonical in found.values and not t.reads]
-    if not fitting or s.rng.random() < 0.5:
+    if not fitting or s.rng.random() < 0.3:
         return None
     tool, canonical = s.rng.choice(fitting)
     clause = s.rng.choice(tool.concept.there[canonical])

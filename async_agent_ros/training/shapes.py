@@ -247,7 +247,7 @@ def stop(s):
 
 def timer(s):
     """Set a timer and hear it."""
-    kind = s.rng.choice(('timer', 'timer', 'remind', 'remind', 'at', 'at', 'corrected'))
+    kind = s.rng.choice(('timer', 'timer', 'remind', 'remind', 'at', 'at', 'corrected', 'corrected'))
     intent = timers.corrected(s) if kind == 'corrected' else timers.timer(s, kind)
     moves = [Move('idle', _now(intent))]
     if 'after' in intent.plan[0].arguments and s.rng.random() < 0.6:
@@ -377,9 +377,9 @@ def again(s):
 
 SHAPES: Dict[str, Tuple[Shape, float]] = {
     'command': (command, 16), 'question': (question, 17), 'parallel': (parallel, 56),
-    'sequence': (sequence, 8), 'dependent': (dependent, 28),
-    'corrected': (corrected, 22), 'removed': (removed, 6),
-    'replaced': (replaced, 5), 'listed': (listed, 16),
+    'sequence': (sequence, 14), 'dependent': (dependent, 32),
+    'corrected': (corrected, 28), 'removed': (removed, 6),
+    'replaced': (replaced, 6), 'listed': (listed, 18),
     'multitask': (multitask, 6), 'progress': (progress, 12), 'idle_progress': (idle_progress, 1),
     'interruption': (interruption, 4), 'backchannel': (backchannel, 1),
     'out_of_order': (out_of_order, 4), 'cancel': (cancel, 4), 'cancel_one': (cancel_one, 2),

@@ -145,6 +145,8 @@ class Speaker:
         framed = bool(tool.concept.ask) and not says
         clause = self.rng.choice(tool.concept.ask if framed else tool.concept.say)
         template = self.framed(clause) if framed else clause
+        if not framed and tool.reads and self.rng.random() < 0.15:
+            template += self.language.say(self.rng, 'tails')
         act = self.act(tool, template)
         marked = template.replace(clause, self._clear(tool, clause), 1)
         words = self.say(self.in_context(self.loosely(marked)), act.values)
