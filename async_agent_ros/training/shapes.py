@@ -247,7 +247,8 @@ def stop(s):
 
 def timer(s):
     """Set a timer and hear it."""
-    kind = s.rng.choice(('timer', 'timer', 'remind', 'remind', 'at', 'at', 'corrected', 'corrected'))
+    kind = s.rng.choice(
+        ('timer', 'timer', 'remind', 'remind', 'at', 'at', 'corrected', 'corrected'))
     intent = timers.corrected(s) if kind == 'corrected' else timers.timer(s, kind)
     moves = [Move('idle', _now(intent))]
     if 'after' in intent.plan[0].arguments and s.rng.random() < 0.6:
