@@ -11,11 +11,11 @@ run now are shown in a block before the unanswered messages, which is not kept.
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-from async_agent_ros.core.chatml_examples import examples
 from async_agent_ros.core.chatml_format import PAUSE_MARK, PromptFormat
+from async_agent_ros.core.chatml_head import as_list, Head
 from async_agent_ros.core.chatml_planned import Planned
 from async_agent_ros.core.chatml_running import clip, running_text, RunningCall
-from async_agent_ros.core.chatml_text import dumps, escape, tool_line
+from async_agent_ros.core.chatml_text import dumps, escape
 from async_agent_ros.core.ledger import Entry, MAIN
 from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.core.words import Kind, Phase
@@ -59,16 +59,13 @@ class Renderer:
         self.format = prompt_format
         self.instance = instance
         self._prefixes = dict(prefixes)
-        self._allowed: Tuple[str, ...] = ()
         self.running: Dict[str, RunningCall] = {}
         """Calls that have not ended, oldest first."""
-        self.tools: Dict[str, ToolSpec] = {}
-        """The catalogue as the fed entries announce it."""
         self._calls: Dict[str, Tuple[str, Any]] = {}
         self._planned = Planned()
         self._forgotten: FrozenSet[str] = frozenset()
         """Calls that are not shown any more, nor what comes of them."""
-        self._head_text: List[str] = []
+        self._head = Head(prompt_format)
         self._head_open = True
         self._messages: List[_Message] = []
         self._generations: Dict[int, _Message] = {}
@@ -78,10 +75,14 @@ class Renderer:
         """Entries below this seq were fed."""
 
     @property
+    def tools(self) -> Dict[str, ToolSpec]:
+        """The catalogue as the fed entries announce it."""
+        return self._head.tools
+
+    @property
     def shown_tools(self) -> List[ToolSpec]:
         """The tools that the model sees and may call."""
-        return [t for t in self.tools.values() if t.name not in self.format.hidden_tools
-                and (not self._allowed or t.name in self._allowed)]
+        return self._head.shown
 
     @property
     def next_call(self) -> int:
@@ -100,8 +101,7 @@ class Renderer:
                   for m in self._messages}
         other.__dict__.update(
             self.__dict__, running={k: replace(v) for k, v in self.running.items()},
-            tools=dict(self.tools), _planned=replace(self._planned), _calls=dict(self._calls),
-            _head_text=list(self._head_text),
+            _head=self._head.branch(), _planned=replace(self._planned), _calls=dict(self._calls),
             _messages=[copies[id(m)] for m in self._messages],
             _generations={k: copies[id(m)] for k, m in self._generations.items()})
         return other
@@ -124,7 +124,7 @@ class Renderer:
     def _feed(self, entry: Entry) -> None:
         if entry.kind != Kind.SYSTEM:
             if entry.kind == Kind.SPAWN and entry.instance == self.instance:
-                self._allowed = tuple(_list(_data(entry).get('tools')))
+                self._head.allowed = tuple(as_list(_data(entry).get('tools')))
             self._close_head()
         handler = getattr(self, '_on_' + str(entry.kind), None)
         if handler is not None:
@@ -132,34 +132,13 @@ class Renderer:
 
     def _on_system(self, entry: Entry) -> None:
         if entry.name == 'tools':
-            self._on_tools(entry, _data(entry))
+            news = self._head.announce(_data(entry))
+            if news and not self._head_open:
+                self._add('system', escape(news), entry)
         elif self._head_open:
-            self._head_text.append(self._clip(entry.content))
+            self._head.texts.append(self._clip(entry.content))
         else:
             self._add('system', self._clip(entry.content), entry)
-
-    def _on_tools(self, entry: Entry, data: Mapping[str, Any]) -> None:
-        removed = [n for n in _list(data.get('removed'))
-                   if isinstance(n, str) and self.tools.pop(n, None)]
-        added = []
-        for value in _list(data.get('added')):
-            try:
-                spec = ToolSpec.from_json(value)
-                self._tool_line(spec)
-            except (TypeError, ValueError, KeyError, AttributeError):
-                continue  # a broken announcement must not cost the conversation
-            if self.tools.get(spec.name) != spec and spec.name not in self.format.hidden_tools:
-                added.append(spec)
-            self.tools[spec.name] = spec
-        if self._head_open:
-            return
-        lines = []
-        if added:
-            lines += [self.format.tools_added, *map(self._tool_line, added)]
-        if removed:
-            lines.append(self.format.tools_removed.format(names=', '.join(removed)))
-        if lines:
-            self._add('system', escape('\n'.join(lines)), entry)
 
     def _on_fork(self, entry: Entry) -> None:
         # What the parent has running is the parent's to tell of.
@@ -367,33 +346,22 @@ class Renderer:
     def _clip(self, text: str, limit: Optional[int] = None) -> str:
         return clip(self.format, text, limit)
 
-    # -- the head ---------------------------------------------------------------------------------
     def _close_head(self) -> None:
         if self._head_open:
-            self._messages.insert(0, _Message(self._head()))
+            self._messages.insert(0, _Message(self._head_text()))
             self._head_open = False
 
-    def _head(self) -> str:
-        settings = self.format
-        specs = self.shown_tools
-        lines = ['\n'.join(self._head_text) or settings.persona]
-        lines.append(settings.rules.format(marker=settings.call_marker))
-        lines += [settings.tools_header, *map(self._tool_line, specs)] if specs else [
-            settings.no_tools]
-        text = self._message('system', escape('\n'.join(lines)), self._first_ns or 0)
+    def _head_text(self) -> str:
         # examples stand before the session: their clock is its zero
-        return text + ''.join(
-            self._message(role, content, self._first_ns or 0) for role, content in examples(
-                settings, specs, lambda name, arguments: self.call_line('', name, arguments)))
-
-    def _tool_line(self, spec: ToolSpec) -> str:
-        return tool_line(spec, self.format.show_results, self.format.asked_per_tool)
+        return ''.join(self._message(role, content, self._first_ns or 0)
+                       for role, content in self._head.messages(
+                           lambda name, arguments: self.call_line('', name, arguments)))
 
     # -- reading ----------------------------------------------------------------------------------
     @property
     def text(self) -> str:
         """All messages, without the block of running calls and the assistant header."""
-        head = self._head() if self._head_open else ''
+        head = self._head_text() if self._head_open else ''
         return head + ''.join(m.text for m in self._messages)
 
     @property
@@ -438,7 +406,7 @@ class Renderer:
         told = self._messages[:first]
         block = '' if self.format.running_last or first == len(self._messages) or (
             self._messages[-1].partial) else self._messages[first].block
-        return ([self._head() if self._head_open else '', *(m.text for m in told), block,
+        return ([self._head_text() if self._head_open else '', *(m.text for m in told), block,
                  *(m.text for m in self._messages[first:own])],
                 ''.join(m.text for m in self._messages[own:]))
 
@@ -473,10 +441,6 @@ def render(entries: Sequence[Entry], prompt_format: PromptFormat = PromptFormat(
     renderer = Renderer(prompt_format, instance)
     renderer.feed(entries)
     return renderer.prompt(now_ns)
-
-
-def _list(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list) else ()
 
 
 def _data(entry: Entry) -> Mapping[str, Any]:
