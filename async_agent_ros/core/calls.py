@@ -42,13 +42,12 @@ def on_call_generated(s: KernelState, event) -> None:
         known = ', '.join(n for n in sorted([*s.catalogue, *built_in.TOOLS])
                           if instances.may_call(s, call.instance, n)) or 'none'
         finish(s, call, Status.FAILED, Error.UNKNOWN_TOOL,
-               f'there is no tool {event.name!r}; the tools are: {known}', quiet=answer.partial)
+               f'there is no tool {event.name!r}; the tools are: {known}')
         return
     call.resolved = not any(operands.find(arguments))
-    problem = (spec.check_arguments(arguments) if call.resolved
-               else schedule.problem_of(s, call))
+    problem = schedule.problem_of(s, call_id, spec, arguments)
     if problem:
-        finish(s, call, Status.FAILED, Error.INVALID_ARGUMENTS, problem, quiet=answer.partial)
+        finish(s, call, Status.FAILED, Error.INVALID_ARGUMENTS, problem)
     elif answer.partial:
         if speculation.may_run_early(s, spec):
             schedule.clear(s, call)

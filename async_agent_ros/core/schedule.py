@@ -1,9 +1,10 @@
 """When a call that is past its gate may start: its operands, the rate, what others hold."""
-from typing import List
+from typing import Any, List, Mapping
 
 from async_agent_ros.core import calls, operands, speculation, stream
 from async_agent_ros.core.ledger import DRAFT
 from async_agent_ros.core.state import Call, KernelState, NS_PER_S
+from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.core.words import Busy, Effect, Error, Kind, Phase, Status
 
 RATE_WINDOW_S = 60
@@ -89,16 +90,17 @@ def resolve(s: KernelState, call: Call) -> bool:
     return not problem
 
 
-def problem_of(s: KernelState, call: Call) -> str:
-    """Return what is wrong with the operands of a new call, '' if nothing."""
-    for operand in operands.find(call.arguments):
-        if operand.call_id == call.call_id or depends(s, operand.call_id, call.call_id):
+def problem_of(s: KernelState, call_id: str, spec: ToolSpec, arguments: Mapping[str, Any]) -> str:
+    """Return what is wrong with the arguments of a new call, '' if nothing is."""
+    needed = list(operands.find(arguments))
+    for operand in needed:
+        if operand.call_id == call_id or depends(s, operand.call_id, call_id):
             return f'{operand} needs the result of this call itself'
         if operand.call_id not in s.calls and operand.call_id not in s.ended_calls:
             return f'{operand}: there is no call {operand.call_id!r}'
         if operand.call_id in stream.taken_back(s):
             return f'{operand}: {operand.call_id} was taken back'
-    return ''
+    return '' if needed else spec.check_arguments(arguments) or ''
 
 
 def depends(s: KernelState, call_id: str, on: str) -> bool:

@@ -10,7 +10,8 @@ withdraws and corrects first, and begins with what is new only then.
 from dataclasses import replace
 from typing import List, Optional, Set
 
-from async_agent_ros.core import answers, calls, effects, events, operands, phrases, speculation
+from async_agent_ros.core import answers, built_in, calls, effects, events, operands, phrases
+from async_agent_ros.core import schedule, speculation
 from async_agent_ros.core.ledger import MAIN
 from async_agent_ros.core.state import Answer, Assumption, Call, KernelState, Stream
 from async_agent_ros.core.tools import canonical_json
@@ -77,17 +78,22 @@ def on_call(s: KernelState, event) -> None:
     """
     Write a call, or put it in the place of the one that has its id.
 
-    What partial words lead to is a guess: a read that was made already is not made again, and a
-    call that cannot run is taken back at once, for the answer to the final words to get right.
+    What partial words lead to is a guess: one that cannot run is not written, for the answer to
+    the final words to get right, and a read that was made already is not made again.
     """
     event = replace(event, arguments=operands.replace(event.arguments, lambda o: str(
         operands.Operand(s.stream.ids.get(o.call_id, o.call_id), o.path))))
     given = event.call_id or event.name
-    guessed = s.answers[event.generation_id].partial
-    if guessed and event.call_id not in s.stream.ids and (known := _read_already(s, event)):
-        s.stream.ids[given] = known
-        s.ignore('a read that was made on these words already', known)
-        return
+    if s.answers[event.generation_id].partial:
+        if problem := _problem_of(s, event):
+            s.ignore('a guess that cannot run', f'{event.name}: {problem}')
+            if event.call_id in s.stream.ids:    # an edit: the old one is not meant any more
+                withdraw(s, s.stream.ids[given], 'what it was changed to cannot run', 0)
+            return
+        if event.call_id not in s.stream.ids and (known := _read_already(s, event)):
+            s.stream.ids[given] = known
+            s.ignore('a read that was made on these words already', known)
+            return
     old_id = s.stream.ids.get(given, '') if event.call_id else ''
     old = s.calls.get(s.stream.ids.get(given, ''))
     same = _same(s, event)
@@ -113,8 +119,6 @@ def on_call(s: KernelState, event) -> None:
     if old_id and old_id != call_id:
         follow_edit(s, old_id, call_id, event.generation_id)
     call = s.calls.get(call_id)
-    if guessed and s.ended_calls.get(call_id) == Status.FAILED:
-        withdraw_result(s, call_id, 'it cannot run', 0)
     if (call is not None and call.spec.effect is Effect.READ_ONLY and not call.built_in
             and s.plan is not None):
         planned, _ = s.plan.propose(call_id, call.spec.name, call.arguments, call_id)
@@ -127,6 +131,13 @@ def _same(s: KernelState, event) -> Optional[Call]:
     wanted = (event.name, canonical_json(event.arguments))
     return next((c for c in s.calls.values() if c.generation_id in s.stream.generations
                  and not (c.executing or c.cleared) and c.canonical == wanted), None)
+
+
+def _problem_of(s: KernelState, event) -> str:
+    spec = built_in.TOOLS.get(event.name) or s.catalogue.get(event.name)
+    if spec is None:
+        return 'there is no such tool'
+    return schedule.problem_of(s, event.call_id, spec, event.arguments)
 
 
 def _read_already(s: KernelState, event) -> str:

@@ -112,7 +112,7 @@ def test_a_read_that_partial_words_led_to_already_is_not_made_again(w):
 
 @pytest.mark.parametrize('name, arguments', [
     ('look', {'place': 'moon', 'more': 1}), ('dance', {}), ('navigate_to', {'place': '$c1.sees'})])
-def test_a_guess_that_cannot_run_is_taken_back_and_not_told(w, name, arguments):
+def test_a_guess_that_cannot_run_is_not_written(w, name, arguments):
     w.hear('look at the hall')
     w.call('look', 'c1', place='hall')
     w.finish()
@@ -121,12 +121,22 @@ def test_a_guess_that_cannot_run_is_taken_back_and_not_told(w, name, arguments):
     w.finish()
     w.hear('look at the hall no not that')
     assert not executed(w.call(name, 'c2', **arguments))
-    assert w.state.ended_calls['c2'] == 'failed' and not w.state.waiting
-    assert [e.call_id for e in w.ledger if e.kind == Kind.RETRACT] == ['c1', 'c2']
+    assert [e.call_id for e in w.ledger if e.kind == Kind.CALL] == ['c1'] and not w.state.waiting
     w.finish()
     w.fall_silent('look at the hall no not that please')
-    w.call(name, 'c3', **arguments)    # an answer that cannot run is told
-    assert w.state.ended_calls['c3'] == 'failed' and w.state.waiting
+    w.call(name, 'c2', **arguments)    # an answer that cannot run is told
+    assert w.state.ended_calls['c2'] == 'failed' and w.state.waiting
+
+
+def test_an_edit_that_cannot_run_takes_the_call_back(w):
+    w.hear('go to the hall')
+    w.call('navigate_to', 'c1', place='hall')
+    w.finish()
+    w.hear('go to the hall no the moon')
+    w.call('navigate_to', 'c1', place='moon', more=1)
+    w.finish()
+    out = w.fall_silent('go to the hall no the moon') + w.answer('There is no moon. ')
+    assert not executed(out) and not w.state.calls and w.state.ended_calls['c1'] == 'retracted'
 
 
 def test_edits_and_removals(w):
