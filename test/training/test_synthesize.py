@@ -6,7 +6,7 @@ from async_agent_ros.core import lineage
 from async_agent_ros.core.chatml import Parser, Rejected, render, Renderer
 from async_agent_ros.core.chatml_render import END
 from async_agent_ros.core.words import Effect, Kind
-from async_agent_ros.training import refusals, shapes, synthesize
+from async_agent_ros.training import errands, refusals, shapes, synthesize
 from async_agent_ros.training.catalogues import invented
 from async_agent_ros.training.own_tools import elsewhere, own_tools
 from async_agent_ros.training.paths import load_format
@@ -439,3 +439,34 @@ def test_what_was_taken_is_brought_somewhere():
                if any(f'{c} ' in i.text.lower() for c in clauses - {'go to the'})]
     assert len(brought) > 8
     assert all(i.plan[0].name == 'pick_up' and i.then[0].name == 'navigate_to' for i in brought)
+
+
+def test_whether_two_things_are_in_one_place_is_looked_up_for_both():
+    own = own_tools(sim_robot().specs, sim_robot().phrases, 'train')
+    find = next(t for t in own if t.spec.name == 'find_object')
+    pose = next(t for t in own if t.spec.name == 'get_pose')
+    found = []
+    for seed in range(300):
+        rng = random.Random(seed)
+        speaker = Speaker(rng, language('train'), own, disfluency=0.0)
+        intent = errands.listed(speaker, find)
+        assert errands.listed(speaker, pose) is None    # there is nothing to ask it for
+        if intent is not None and '{two}' in intent.template:
+            found.append(intent)
+            first, second = intent.plan
+            assert first.name == second.name == 'find_object'
+            assert first.arguments != second.arguments
+            assert intent.stages[0].plan == (first,)
+    assert len({i.template for i in found}) > 8
+
+
+def test_a_question_may_trail_off_when_it_is_clear_what_is_asked():
+    tails, own = language('train').phrases['tails'], own_tools(sim_robot().specs, None)
+    pose = next(t for t in own if t.spec.name == 'get_pose')
+    trailing = 0
+    for seed in range(300):
+        intent = Speaker(random.Random(seed), language('train'), own, disfluency=0.0).request(pose)
+        if any(intent.text.rstrip('.?').endswith(t) for t in tails):
+            trailing += 1
+            assert any(s.plan == intent.plan for s in intent.stages[:-1])
+    assert trailing > 20
