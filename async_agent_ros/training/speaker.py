@@ -107,7 +107,8 @@ class Speaker:
         if not self._plain:
             first = first[0].upper() + first[1:]
             bare = _LEAD.sub('', first)
-            mark = '?' if QUESTION.match(bare) else '.'
+            # some recognisers write capitals and no full stops
+            mark = '' if self.rng.random() < 0.2 else '?' if QUESTION.match(bare) else '.'
             last = stages[-1] if len(stages) > 1 else Stage(first, stages[0].plan)
             stages[-1] = Stage(last.words + mark, last.plan, last.pause_s)
         if self._plain:
