@@ -41,7 +41,7 @@ class _Message:
     partial: bool = False
     """The words of a person who goes on."""
     reacts: bool = False
-    """To such words."""
+    """What the model wrote to such words."""
     call_id: str = ''
     """The call that it is about."""
     ran: FrozenSet[str] = frozenset()
@@ -92,7 +92,7 @@ class Renderer:
     @property
     def starts_anew(self) -> bool:
         """Tell whether the final words stand alone: what was planned on them was taken back."""
-        return self._planned.came_to_nothing
+        return self._planned.starts_anew
 
     def branch(self) -> 'Renderer':
         """Return a renderer that stands where this one does and goes its own way from here."""
@@ -157,10 +157,12 @@ class Renderer:
         # Words that go on, and the words to which those belonged: marks that nobody can forge.
         mark = '<partial>' if entry.name == 'partial' else '<final>' * (entry.about_seq >= 0)
         if entry.name == 'partial':
-            self._planned.goes_on()
-        elif mark and self._planned.came_to_nothing:
-            mark = ''
-            self._forget(entry.about_seq)
+            self._planned.goes_on(entry.seq)
+        elif mark:
+            self._planned.is_whole(entry.about_seq)
+            if self.starts_anew:
+                mark = ''
+                self._forget(entry.about_seq)
         text = self._message('user', mark + escape(self._clip(entry.content)), entry.stamp_ns)
         self._append(text, entry, partial=entry.name == 'partial')
 

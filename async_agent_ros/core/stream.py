@@ -2,10 +2,10 @@
 Partial words in the running context (mode `stream`), for models that were trained for it.
 
 Each stable extension of what the person says becomes a message of the context, and the model
-reacts with calls, edits, removals or a pause (arXiv 2605.13360, section 4). The context only
-grows, so its KV cache stays valid. Reads run at once; everything else waits, in the phase
-`pending`, until the model has read the final words and edits the plan no more: its answer to them
-withdraws and corrects first, and begins with what is new only then.
+reacts with calls, edits, removals or a pause (arXiv 2605.13360, section 4). Until the words are
+final the context only grows, so its KV cache stays valid. Reads run at once; everything else waits,
+in the phase `pending`, until the model has read the final words and edits the plan no more: its
+answer to them withdraws and corrects first, and begins with what is new only then.
 """
 from dataclasses import replace
 from typing import List, Optional, Set

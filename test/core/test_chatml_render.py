@@ -502,6 +502,25 @@ def test_where_all_was_taken_back_the_final_words_stand_alone():
     assert renderer.starts_anew and renderer.next_call == 9
     assert 'c8' not in text and 'partial' not in text and 'final' not in text
     assert text.index('shelf') < text.index('\ngo to the hall no sit<|im_end|>')
+    book.add(Kind.USER, 'well', name='partial')    # the next words come before the answer
+    renderer.feed(book.entries[renderer.next_seq:])
+    assert '<partial>well' in renderer.prompt()
     book.end(4)
     renderer.feed(book.entries[renderer.next_seq:])
     assert not renderer.starts_anew
+
+
+def test_what_other_words_led_to_that_nothing_came_of_says_nothing_of_these():
+    book, renderer = Book().head(GO), Renderer()
+    noise = book.add(Kind.USER, 'go to the hall', name='partial')
+    book.call('c1', generation_id=1)
+    book.add(Kind.END, {'partial': True, 'context_seq': noise + 1}, generation_id=1)
+    book.add(Kind.RETRACT, {'reason': 'noise'}, call_id='c1')
+    first = book.add(Kind.USER, 'how are', name='partial')
+    book.add(Kind.END, {'partial': True, 'context_seq': first + 1}, generation_id=2)
+    book.add(Kind.USER, 'how are you', name='speech', about_seq=first)
+    book.add(Kind.RESULT, {}, call_id='c1', status='cancelled')
+    renderer.feed(book.entries)
+    text = renderer.prompt()
+    assert not renderer.starts_anew
+    assert '<partial>how are' in text and '<final>how are you' in text and 'cancelled' in text
