@@ -104,7 +104,7 @@ class Trainer:
             s.dtype == 'auto' and multiplies_bfloat16(torch))
         name = s.dtype if s.dtype != 'auto' else (
             'bfloat16' if self.mixed and s.method == 'lora' else 'float32')
-        if self.mixed and self.device == 'cpu':
+        if self.device == 'cpu':
             memory.keep_freed()
         checkpoint = self.folder / 'checkpoint'
         going_on = (checkpoint / 'state.json').is_file()
@@ -230,7 +230,7 @@ class Trainer:
     def train_step(self) -> Tuple[float, int]:
         """Do one step; return the mean loss over the targets, and the tokens read."""
         torch = self.torch
-        if self.mixed and self.device == 'cpu':
+        if self.device == 'cpu':
             memory.give_back()
         torch.manual_seed(self.settings.seed * 1_000_003 + self.step)
         self.model.train()

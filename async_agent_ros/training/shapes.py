@@ -378,18 +378,18 @@ def again(s):
 
 SHAPES: Dict[str, Tuple[Shape, float]] = {
     'command': (command, 16), 'question': (question, 17), 'parallel': (parallel, 56),
-    'sequence': (sequence, 14), 'dependent': (dependent, 32),
-    'corrected': (corrected, 28), 'removed': (removed, 6),
-    'replaced': (replaced, 6), 'listed': (listed, 18),
+    'sequence': (sequence, 34), 'dependent': (dependent, 32),
+    'corrected': (corrected, 28), 'removed': (removed, 8),
+    'replaced': (replaced, 6), 'listed': (listed, 22),
     'multitask': (multitask, 6), 'progress': (progress, 12), 'idle_progress': (idle_progress, 1),
     'interruption': (interruption, 4), 'backchannel': (backchannel, 1),
     'out_of_order': (out_of_order, 4), 'cancel': (cancel, 4), 'cancel_one': (cancel_one, 2),
-    'instead': (instead, 4), 'stop': (stop, 1), 'timer': (timer, 12),
-    'timer_beside': (timer_beside, 20), 'every': (every, 1),
+    'instead': (instead, 4), 'stop': (stop, 1), 'timer': (timer, 16),
+    'timer_beside': (timer_beside, 24), 'every': (every, 1),
     'clock': (clock, 1), 'both': (both, 1), 'fork': (fork, 2), 'spawn': (spawn, 2),
-    'failure': (failure, 4), 'unmeetable': (unmeetable, 16),
-    'unknown_value': (unknown_value, 34),
-    'small_talk': (small_talk, 7), 'about': (about, 5), 'confirmed': (confirmed, 4),
+    'failure': (failure, 4), 'unmeetable': (unmeetable, 14),
+    'unknown_value': (unknown_value, 28),
+    'small_talk': (small_talk, 7), 'about': (about, 8), 'confirmed': (confirmed, 4),
     'again': (again, 1)}
 """Shape and weight by name."""
 
