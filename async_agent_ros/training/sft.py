@@ -104,8 +104,9 @@ class Trainer:
             s.dtype == 'auto' and multiplies_bfloat16(torch))
         name = s.dtype if s.dtype != 'auto' else (
             'bfloat16' if self.mixed and s.method == 'lora' else 'float32')
-        if self.device == 'cpu':
-            memory.keep_freed()
+        self.kept_part = 0.0
+        if self.mixed and self.device == 'cpu' and memory.keep_freed():
+            self.kept_part = 0.5
         checkpoint = self.folder / 'checkpoint'
         going_on = (checkpoint / 'state.json').is_file()
         whole = str(checkpoint / 'model') if going_on and s.method == 'full' else self.from_
@@ -230,8 +231,8 @@ class Trainer:
     def train_step(self) -> Tuple[float, int]:
         """Do one step; return the mean loss over the targets, and the tokens read."""
         torch = self.torch
-        if self.device == 'cpu':
-            memory.give_back()
+        if self.kept_part:
+            memory.give_back(self.kept_part)
         torch.manual_seed(self.settings.seed * 1_000_003 + self.step)
         self.model.train()
         for group in self.optimizer.param_groups:
@@ -247,6 +248,9 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
+        # float32 takes twice the room: whether there is enough, a step without shows
+        if self.device == 'cpu' and not self.kept_part and memory.has_room():
+            self.kept_part = 0.87 * memory.keep_freed()
         return total / count, sum(len(p.ids) for p in batch)
 
     def validate(self) -> Tuple[float, float]:

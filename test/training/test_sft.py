@@ -98,6 +98,15 @@ def test_products_one_by_one_attend_as_the_fused_attention_does(ancestors, own):
         assert torch.allclose(one, other, atol=1e-4)
 
 
+def test_freed_memory_is_kept_where_there_is_room_for_the_gaps(monkeypatch):
+    assert memory.has_room()
+    page = memory.os.sysconf('SC_PAGE_SIZE')
+    held = memory.resource.getrusage(memory.resource.RUSAGE_SELF).ru_maxrss * 1024
+    monkeypatch.setattr(memory.os, 'sysconf', {'SC_PHYS_PAGES': int(held * 1.5 / page),
+                                               'SC_PAGE_SIZE': page}.__getitem__)
+    assert not memory.has_room()
+
+
 def test_memory_is_given_back_when_much_is_held():
     assert not memory.give_back(1.0)
     assert memory.give_back(0.0) == pathlib.Path('/proc/self/statm').exists()
