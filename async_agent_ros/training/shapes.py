@@ -391,14 +391,15 @@ SHAPES: Dict[str, Tuple[Shape, float]] = {
     'unknown_value': (unknown_value, 28),
     'small_talk': (small_talk, 7), 'about': (about, 8), 'confirmed': (confirmed, 4),
     'again': (again, 1)}
-"""Shape and weight by name."""
+"""Shape, and how often it is trained, by name: what a small model finds hard, more often."""
 
 
-def draw(rng, speaker: Speaker, only: Tuple[str, ...] = ()) -> Tuple[str, List[Move]]:
-    """Return a shape that this catalogue allows, and its moves."""
+def draw(rng, speaker: Speaker, only: Tuple[str, ...] = (),
+         evenly: bool = False) -> Tuple[str, List[Move]]:
+    """Return a shape that this catalogue allows, and its moves; `evenly`: each as often."""
     names = [n for n in SHAPES if not only or n in only]
     for _ in range(40):
-        name = rng.choices(names, [SHAPES[n][1] for n in names])[0]
+        name = rng.choices(names, None if evenly else [SHAPES[n][1] for n in names])[0]
         moves = SHAPES[name][0](speaker)
         if moves:
             return name, moves

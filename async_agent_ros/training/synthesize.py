@@ -95,7 +95,8 @@ def play(recipe: Recipe, split: str, index: int, robot: Robot = Robot(),
     speaker = Speaker(rng, tongue, tools, foreign, disfluency=rng.choice((0.0, 0.2, 0.35, 0.6)))
     names, moves = [], []
     for _ in range(rng.randint(2, 4)):
-        shape, added = shapes.draw(rng, speaker, only)
+        # scores shall not depend on what is trained more often
+        shape, added = shapes.draw(rng, speaker, only, evenly=split == 'test')
         names.append(shape)
         moves += added
     settings = Settings(utc_offset_s=0) if mode == 'turn' else Settings(speculation='stream')

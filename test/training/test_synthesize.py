@@ -470,3 +470,14 @@ def test_a_question_may_trail_off_when_it_is_clear_what_is_asked():
             trailing += 1
             assert any(s.plan == intent.plan for s in intent.stages[:-1])
     assert trailing > 20
+
+
+def test_what_is_trained_more_often_is_not_what_is_scored_more_often():
+    tongue = language('test')
+    rng = random.Random(5)
+    speaker = Speaker(rng, tongue, invented(rng, tongue, 6))
+    often = {}
+    for evenly in (False, True):
+        drawn = [shapes.draw(rng, speaker, evenly=evenly)[0] for _ in range(600)]
+        often[evenly] = max(drawn.count(n) for n in shapes.SHAPES) / len(drawn)
+    assert often[False] > 0.1 > often[True]
