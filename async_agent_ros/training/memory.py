@@ -14,8 +14,8 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
 """Of mallopt(3)."""
 _NEVER = 2 ** 31 - 1
 _TOP_PAD_BYTES = 256 * 2 ** 20
-_GAPS = 1.6
-"""Times as much a process holds that keeps what was freed: 20 GB for 13, measured in float32."""
+_GAPS = 1.3
+"""Times as much a process holds that keeps what was freed: 21 GB for 17, measured in float32."""
 
 
 def keep_freed() -> bool:

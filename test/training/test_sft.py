@@ -102,7 +102,7 @@ def test_freed_memory_is_kept_where_there_is_room_for_the_gaps(monkeypatch):
     assert memory.has_room()
     page = memory.os.sysconf('SC_PAGE_SIZE')
     held = memory.resource.getrusage(memory.resource.RUSAGE_SELF).ru_maxrss * 1024
-    monkeypatch.setattr(memory.os, 'sysconf', {'SC_PHYS_PAGES': int(held * 1.5 / page),
+    monkeypatch.setattr(memory.os, 'sysconf', {'SC_PHYS_PAGES': int(held * 1.2 / page),
                                                'SC_PAGE_SIZE': page}.__getitem__)
     assert not memory.has_room()
 
