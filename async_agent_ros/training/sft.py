@@ -248,9 +248,10 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        # float32 takes twice the room: whether there is enough, a step without shows
-        if self.device == 'cpu' and not self.kept_part and memory.has_room():
-            self.kept_part = 0.87 * memory.keep_freed()
+        # float32 takes twice the room: the first step shows whether there is enough
+        if (self.device == 'cpu' and not self.kept_part and memory.has_room()
+                and memory.keep_freed()):
+            self.kept_part = 0.87
         return total / count, sum(len(p.ids) for p in batch)
 
     def validate(self) -> Tuple[float, float]:
