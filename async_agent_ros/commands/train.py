@@ -43,10 +43,12 @@ def _synthesize(parser, with_out=True) -> None:
         _robot_options(parser)
         parser.add_argument('--out', type=pathlib.Path, required=True, metavar='FOLDER')
     parser.add_argument('--conversations', type=int, default=4000, metavar='N',
-                        help='of the split train; the others have 3 %% of it (default: 4000)')
+                        help='of the split train; the others have 3 %% of it (default: '
+                        '%(default)s)')
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--own', type=float, default=0.4, metavar='PART',
-                        help="part of the conversations over the robot's own tools (default: 0.4)")
+                        help="part of the conversations over the robot's own tools (default: "
+                        '%(default)s)')
     parser.add_argument('--elsewhere', type=float, default=0.4, metavar='PART',
                         help='part of these with other rooms, things and people than the schemas '
                         'list, so that the map may change (default: 0.4)')
@@ -66,7 +68,7 @@ def _sft(parser, with_out=True) -> None:
         parser.add_argument('--data', type=pathlib.Path, required=True, metavar='FOLDER')
         parser.add_argument('--out', type=pathlib.Path, required=True, metavar='FOLDER')
     parser.add_argument('--preset', default='smollm2-135m',
-                        help='settings of config/training.yaml (default: smollm2-135m)')
+                        help='settings of config/training.yaml (default: %(default)s)')
     parser.add_argument('--model', help='instead of that of the preset: a packaged name or a path')
     parser.add_argument('--steps', type=int, help='train so many steps, whatever the preset says')
     parser.add_argument('--until', type=int, metavar='STEP', help='stop after this step; the '
@@ -108,9 +110,10 @@ def _eval(parser, with_model=True) -> None:
                         'tuned model), tuned, tuned_constrained, comma-separated')
     parser.add_argument('--workloads', default='templates,new_tools,natural',
                         help='of templates, new_tools, natural, natural_2, natural_3, '
-                        'natural_4, comma-separated')
+                        'natural_4, or a YAML file of commands for your robot (like '
+                        'training/data/natural.yaml), comma-separated')
     parser.add_argument('--cases', type=int, default=200, metavar='N',
-                        help='per workload; of the natural set at most all (default: 200)')
+                        help='per workload; of the natural set at most all (default: %(default)s)')
     parser.add_argument('--case-seed', type=int, default=1, metavar='SEED')
     parser.add_argument('--pause-penalty', type=float, default=PAUSE_PENALTY, metavar='LOGITS',
                         help='taken from the logit of <pause> on partial words (default: '
@@ -129,7 +132,9 @@ def _learn(parser) -> None:
     _synthesize(parser, with_out=False)
     _sft(parser, with_out=False)
     _eval(parser, with_model=False)
-    parser.set_defaults(own=0.6)
+    # what two CPU cores do in an hour
+    parser.set_defaults(preset='own-tools', conversations=600, own=0.6, engine='llama_cpp',
+                        modes='base,tuned', workloads='templates,new_tools', cases=60)
 
 
 def run(args) -> int:
@@ -149,6 +154,7 @@ def run_tools(args) -> int:
     from async_agent_ros.training.own_tools import as_json
     robot = _robot(args)
     try:
+        args.output.parent.mkdir(parents=True, exist_ok=True)
         args.output.write_text(as_json(robot.specs), encoding='utf-8')
     except OSError as error:
         raise TableError(f'{args.output} cannot be written: {error.strerror}') from error
@@ -269,11 +275,13 @@ def _measure(args) -> List[Dict[str, Any]]:
     for workload in args.workloads.split(','):
         if workload in cases.NATURAL:
             chosen += cases.natural(args.cases, sim_specs(), workload)
+        elif workload.endswith('.yaml'):
+            chosen += cases.of_file(workload, args.cases, robot.specs)
         elif workload in cases.WORKLOADS:
             chosen += cases.played(workload, args.cases, args.case_seed, robot, tuned_form)
         else:
             raise TableError(f'--workloads: {workload!r} is not one of '
-                             f'{", ".join(cases.WORKLOADS)}')
+                             f'{", ".join(cases.WORKLOADS)}, and no file of commands (.yaml)')
     print(f'{len(chosen)} cases', file=sys.stderr)
     made: List[Dict[str, Any]] = []
     for tuned in (False, True):
@@ -319,6 +327,8 @@ def run_learn(args) -> int:
 
     from async_agent_ros import tuned_models
     from async_agent_ros.bringup import config_file
+    from async_agent_ros.llm.engine import ModelMissingError
+    from async_agent_ros.llm.llama_cpp import gguf_path
     from async_agent_ros.training.card import write_card
     from async_agent_ros.training.sft import TrainingError
     settings = _settings(args)
@@ -326,6 +336,12 @@ def run_learn(args) -> int:
         raise TrainingError('learn trains an adapter; for all weights use sft')
     out = args.out
     args.data, adapter, gguf = out / 'data', out / 'run' / 'adapter', out / 'adapter.gguf'
+    if args.tools == 'live':
+        # the agent need not run until the end, and what goes on learns the same tools
+        args.output = out / 'tools.json'
+        if not args.output.is_file():
+            run_tools(args)
+        args.tools = str(args.output)
     if not (args.data / 'card.json').is_file():
         args.out = args.data
         run_synthesize(args)
@@ -339,9 +355,11 @@ def run_learn(args) -> int:
         run_export(args)
         adapters['llama_cpp'] = gguf.name
         if args.engine == 'llama_cpp':
+            gguf_path(settings.model)
             args.adapter = gguf
-    except TrainingError as error:
-        print(f'no GGUF: {error}', file=sys.stderr)
+    except (TrainingError, ModelMissingError) as error:
+        print(f'not for llama.cpp: {error}', file=sys.stderr)
+        args.engine = 'transformers'
     form = pathlib.Path(args.tuned_prompt)
     shutil.copyfile(form if form.is_file() else config_file(form.name), out / 'prompt.yaml')
     tuned_models.write(out, settings.model, adapters, 'prompt.yaml')

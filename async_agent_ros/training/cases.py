@@ -2,13 +2,15 @@
 Cases for the evaluation: a ledger up to a point, and the calls that are right there.
 
 `templates`: the robot's own tools, templates of the split `test`. `new_tools`: invented tools with
-names and templates of `test`. `natural` and those numbered after it: commands written by hand.
-Nothing of them was trained on.
+names and templates of `test`. `natural` and those numbered after it: commands written by hand for
+the simulated robot; a file of such commands is a workload for any robot. Nothing of them was
+trained on.
 """
 from dataclasses import dataclass
 import json
+import pathlib
 import re
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from async_agent_ros.core import operands, spoken_time
 from async_agent_ros.core.built_in import TOOLS as BUILT_IN
@@ -18,7 +20,8 @@ from async_agent_ros.core.ledger import Entry, MAIN
 from async_agent_ros.core.tools import canonical_json, ToolSpec
 from async_agent_ros.core.words import Effect, Kind
 from async_agent_ros.training import shapes, synthesize
-from async_agent_ros.training.tables import read_yaml
+from async_agent_ros.training.paths import load_yaml
+from async_agent_ros.training.tables import read_yaml, TableError
 
 NATURAL = ('natural', 'natural_2', 'natural_3', 'natural_4')
 """Sets that were written by hand, each in a file of that name."""
@@ -199,7 +202,47 @@ def _case(workload, turn, ledger, specs, name, form) -> Optional[Case]:
 # -- written by hand ------------------------------------------------------------------------------
 def natural(count: int, specs: Sequence[ToolSpec], name: str = NATURAL[0]) -> List[Case]:
     """Return hand-written cases over the simulated robot, spread over the whole set."""
-    entries = read_yaml(f'{name}.yaml')
+    return _by_hand(name, read_yaml(f'{name}.yaml'), count, specs)
+
+
+def of_file(path: str, count: int, specs: Sequence[ToolSpec]) -> List[Case]:
+    """
+    Return cases from a file of commands like data/natural.yaml, spread over the whole of it.
+
+    Raises TableError naming the entry that does not say which calls of which tools are right.
+    """
+    entries = load_yaml(path)
+    if not isinstance(entries, list) or not entries:
+        raise TableError(f'{path} must be a list of commands: - ["words", {{tool: {{argument: '
+                         'value}}]')
+    known = {s.name for s in (*specs, *BUILT_IN.values())}
+    for entry in entries:
+        _check(entry, known, path)
+    return _by_hand(pathlib.Path(path).stem, entries, count, specs)
+
+
+def _check(entry: Any, known: Collection[str], path: str) -> None:
+    if not isinstance(entry, list) or not entry or not isinstance(entry[0], str):
+        raise TableError(f'{path}: {entry!r} must be a list that begins with the words')
+    options = _options(entry) if all(isinstance(c, dict) for c in entry[1:]) else [entry[1:]]
+    for call in (c for option in options for c in option):
+        if not isinstance(call, dict) or not all(isinstance(a, dict) for a in call.values()):
+            raise TableError(f'{path}: {entry[0]!r}: {call!r} must be {{tool: {{argument: '
+                             'value}}}')
+        for name in call:
+            if name not in known:
+                raise TableError(f'{path}: {entry[0]!r}: there is no tool {name!r}; known are '
+                                 f'{", ".join(sorted(known))}')
+
+
+def _options(entry: Sequence[Any]) -> Sequence[Sequence[Any]]:
+    """Return the lists of calls each of which is right."""
+    calls = entry[1:]
+    return calls[0]['any'] if calls and 'any' in calls[0] else [calls]
+
+
+def _by_hand(name: str, entries: Sequence[Sequence[Any]], count: int,
+             specs: Sequence[ToolSpec]) -> List[Case]:
     count = min(count or len(entries), len(entries))
     chosen = [entries[i * len(entries) // count] for i in range(count)]
     every = (*specs, *BUILT_IN.values())
@@ -207,14 +250,13 @@ def natural(count: int, specs: Sequence[ToolSpec], name: str = NATURAL[0]) -> Li
         'added': [s.to_json() for s in (*BUILT_IN.values(), *specs)], 'removed': [],
         'server': '/agent/sim_robot'}), name='tools'),)
     made = []
-    for number, (words, *calls) in enumerate(chosen):
-        options = calls[0]['any'] if calls and 'any' in calls[0] else [calls]
-        right = tuple(comparable({f'c{i}': (name, _by_id(arguments, option))
-                                  for i, (name, arguments) in enumerate(
+    for number, entry in enumerate(chosen):
+        right = tuple(comparable({f'c{i}': (tool, _by_id(arguments, option))
+                                  for i, (tool, arguments) in enumerate(
                                       item for call in option for item in call.items())}, {})
-                      for option in options)
+                      for option in _options(entry))
         made.append(Case(f'{name}-{number}', name, 'words', (
-            *head, Entry(1, 6 * S, Kind.USER, words, name='speech')), 6 * S + S // 2, every,
+            *head, Entry(1, 6 * S, Kind.USER, entry[0], name='speech')), 6 * S + S // 2, every,
             right))
     return made
 

@@ -21,6 +21,9 @@ LIKELY_LIST = {
     **dict.fromkeys(('object', 'item', 'thing'), 'things'),
     **dict.fromkeys(('person', 'who', 'recipient'), 'people')}
 """Which word list holds other values for an argument of a robot's own tool, by its name."""
+_NUMBERS = ('int', 'num')
+_PREPOSITIONS = ('at', 'by', 'down', 'for', 'in', 'into', 'off', 'on', 'onto', 'out', 'over', 'to',
+                 'up', 'with')
 _UNITS = {'m': 'metres', 's': 'seconds', 'percent': 'percent', 'cm': 'centimetres',
           'deg': 'degrees', 'c': 'degrees', 'celsius': 'degrees', 'kg': 'kilograms',
           'min': 'minutes'}
@@ -135,13 +138,18 @@ def _own(spec: ToolSpec, table: Mapping[str, Any], split: str,
     result = {n: v if isinstance(v, str) and slots(v) else values_of(v, lists, spec.name)
               for n, v in (table.get('result') or {}).items()} or _result_fields(spec)
     reads = spec.effect == Effect.READ_ONLY
+    if reads and not result:
+        # its schema says nothing; a result is to be told all the same
+        result = {'value': Values('num', low=1, high=99)}
+    do, doing = _named_by_verb(words, [n for n in allowed if n in required and allowed[n].kind in (
+        'enum', 'text')]) if not reads else (words, f'busy with {words}')
     made = Concept(
         (spec.name,), (spec.description,), str(spec.effect),
         {n: ((n,), v) for n, v in allowed.items()}, tuple(ask), tuple(say),
         {k: tuple(v) for k, v in (table.get('there') or {}).items()},
-        tuple(table.get('ack') or ['I am on it.' if spec.effect == Effect.STATE_CHANGING else '']),
-        table.get('gerund', f'busy with {words}'), table.get('inf', words), table.get('left', ''),
-        result, tuple(table.get('told') or [_generic_told(words, result)]),
+        tuple(table.get('ack') or ['' if reads else f'I am {doing}.']),
+        table.get('gerund', doing), table.get('inf', do), table.get('left', ''),
+        result, tuple(table.get('told') or [_generic_told(words, result, reads)]),
         tuple(table.get('fail') or ['it did not work']),
         tuple(table.get('slow') or ((0.1, 1.5) if reads else (3.0, 20.0))),
         {k: tuple(v) for k, v in (table.get('spoken') or {}).items()},
@@ -161,15 +169,40 @@ def _asked(spec: ToolSpec, own: Mapping[str, Any]) -> Tuple[List[str], List[str]
     return ask, say
 
 
-def _generic_told(words: str, result: Mapping[str, Any]) -> str:
+def _named_by_verb(words: str, arguments: Sequence[str]) -> Tuple[str, str]:
+    """
+    Return what a tool does and is doing, for names that begin with a verb, as those of acts do.
+
+    "drive to {place}" and "driving to {place}"; with an object in the name "set vents" is enough.
+    """
+    verb, *rest = words.split()
+    if arguments and (not rest or rest[-1] in _PREPOSITIONS):
+        rest.append(f'{{{arguments[0]}}}')
+    elif rest and rest[-1] in _PREPOSITIONS:
+        rest.pop()
+    if verb.endswith('ie'):
+        stem = f'{verb[:-2]}y'
+    elif verb.endswith('e') and not verb.endswith(('ee', 'oe', 'ye')):
+        stem = verb[:-1]
+    else:    # set, grab, stop
+        stem = verb + verb[-1] * bool(re.fullmatch('[^aeiou]+[aeiou][^aeiouwxy]', verb))
+    return ' '.join([verb, *rest]), ' '.join([f'{stem}ing', *rest])
+
+
+def _generic_told(words: str, result: Mapping[str, Any], reads: bool) -> str:
+    """Return how a result is told that nothing is known of but the names of its fields."""
     parts = []
     for name in list(result)[:3]:
         *label, unit = name.split('_')
-        known = _UNITS.get(unit)
-        subject = ' '.join(label if known and label else [*label, unit])
-        unit_words = f' {known}' if known and known != subject else ''
-        parts.append(f'{subject} is {{{name}}}{unit_words}')
-    return f'The {" and ".join(parts)}.' if parts else f'Done: {words}.'
+        if unit in _UNITS and label:
+            parts.append(f'{" ".join(label)} {{{name}}} {_UNITS[unit]}')
+        elif not label and unit.endswith('s') and getattr(result[name], 'kind', '') in _NUMBERS:
+            parts.append(f'{{{name}}} {unit}')    # litres, pieces
+        else:
+            colon = '' if unit in _PREPOSITIONS else ':'    # arrived at
+            parts.append(f'{" ".join([*label, unit])}{colon} {{{name}}}')
+    told = ' and '.join(parts) or words
+    return f'{told[0].upper()}{told[1:]}.' if reads and parts else f'Done: {told}.'
 
 
 def _values(schema: Any, optional: bool, listed: str, seen: Sequence[Any]) -> Optional[Values]:

@@ -15,8 +15,8 @@ class Settings:
     method: str = 'lora'
     """'lora' trains an adapter, 'full' all weights."""
     start: str = ''
-    """Folder of an adapter to begin with, instead of a fresh one. The rank is its own; layers of
-    `top_layers` that it lacks begin fresh."""
+    """An adapter to begin with, instead of a fresh one: its folder, or the name of a tuned model
+    (`sim_robot-0.5b`). The rank is its own; layers of `top_layers` that it lacks begin fresh."""
     rank: int = 16
     alpha: int = 32
     dropout: float = 0.0

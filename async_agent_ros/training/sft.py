@@ -15,7 +15,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import warnings
 
-from async_agent_ros import __version__, models
+from async_agent_ros import __version__, models, tuned_models
 from async_agent_ros.llm.engine import EngineError, ModelMissingError
 from async_agent_ros.training import memory, tree_attention
 from async_agent_ros.training.curves import Record
@@ -49,6 +49,22 @@ def source(model: str) -> str:
         raise TrainingError(str(error)) from error
     except EngineError as error:
         raise TrainingError(str(error)) from error
+
+
+def first_adapter(settings: Settings) -> pathlib.Path:
+    """Return the folder of the adapter that a run begins with; raises TrainingError."""
+    try:
+        tuned = tuned_models.find(settings.start)
+    except models.ModelError as error:
+        raise TrainingError(str(error)) from error
+    if tuned and tuned.base != settings.model:
+        raise TrainingError(f'{settings.start} is for the model {tuned.base}, not for '
+                            f'{settings.model}; begin with a fresh adapter: --set start=')
+    folder = pathlib.Path(tuned.adapters.get('transformers', '') if tuned else settings.start)
+    if not (folder / 'adapter_config.json').is_file():
+        raise TrainingError(f'{folder} holds no adapter to begin with; give the folder that '
+                            '`train sft` wrote, or leave `start` empty')
+    return folder
 
 
 def multiplies_bfloat16(torch) -> bool:
@@ -119,11 +135,7 @@ class Trainer:
         if s.method == 'lora':
             peft = module('peft')
             torch.manual_seed(s.seed)
-            begun = checkpoint / 'adapter' if going_on else s.start and pathlib.Path(s.start)
-            if begun:
-                if not (begun / 'adapter_config.json').is_file():
-                    raise TrainingError(f'{begun} holds no adapter to begin with; give the folder '
-                                        'that `train sft` wrote, or leave `start` empty')
+            begun = checkpoint / 'adapter' if going_on else s.start and first_adapter(s)
             layers = list(range(model.config.num_hidden_layers))[-s.top_layers:]    # -0: all
             model = widened(peft, model, begun, layers) if begun else peft.get_peft_model(
                 model, peft.LoraConfig(

@@ -1,5 +1,7 @@
 """The evaluation: the planner itself is right, what is wrong is found, faithfulness by rules."""
+import importlib.util
 import json
+import pathlib
 import random
 import re
 
@@ -8,6 +10,7 @@ from async_agent_ros.core.chatml import PromptFormat
 from async_agent_ros.core.ledger import Entry
 from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.core.words import Effect, Kind
+from async_agent_ros.tools import Tool
 from async_agent_ros.training import (
     cases, evaluate, faithful, refusals, synthesize, tables, timers)
 from async_agent_ros.training.own_tools import own_tools
@@ -74,6 +77,47 @@ def test_ids_and_order_do_not_matter_but_operands_do():
     assert first != cases.comparable({'c1': find, 'c2': ('go', {'to': 'kitchen'})}, {})
     assert cases.comparable({'c1': ('cancel', {'call': 'c4'})}, {'c4': 'go'}) == (
         cases.comparable({'c1': ('cancel', {'call': 'go'})}, {'c4': 'go'}))
+
+
+GREENHOUSE = pathlib.Path(__file__).parents[2] / 'examples' / 'greenhouse_commands.yaml'
+
+
+def _greenhouse():
+    if not GREENHOUSE.is_file():
+        pytest.skip(f'{GREENHOUSE} is not installed')
+    found = importlib.util.spec_from_file_location(
+        'greenhouse_tools', GREENHOUSE.with_name('greenhouse_tools.py'))
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return [t.spec for t in vars(module).values() if isinstance(t, Tool)]
+
+
+def test_a_file_of_commands_is_a_workload_for_any_robot():
+    specs = _greenhouse()
+    made = cases.of_file(str(GREENHOUSE), 0, specs)
+    assert len(made) >= 50 and {c.workload for c in made} == {'greenhouse_commands'}
+    by_name = {s.name: s for s in (*specs, *BUILT_IN.values())}
+    for name, arguments in (call for c in made for right in c.right for call in right):
+        assert by_name[name].check_arguments(json.loads(arguments)) is None
+    examples = {e.say.lower().rstrip('.?') for s in specs for e in s.examples}
+    assert not examples & {c.entries[-1].content.lower() for c in made}
+    form = FORM
+    assert 'soil_moisture' in made[0].prompt(form, True)
+    right = '{"id": "c1", "name": "drive_to", "arguments": {"bed": "tomatoes"}}'
+    assert evaluate.judge(made[0], f'{form.call_marker} {right}', form, True)['right']
+
+
+@pytest.mark.parametrize('text, said', (
+    ('go: there', 'must be a list of commands'),
+    ('- [5]', 'must be a list that begins with the words'),
+    ('- ["go", drive]', "'drive' must be"),
+    ('- ["go", {drive_to: basil}]', 'must be {tool: {argument: value}}'),
+    ('- ["go", {fly: {}}]', "'go': there is no tool 'fly'; known are cancel"),
+    ('- [', 'is no YAML')))
+def test_what_is_wrong_in_a_file_of_commands_is_named(text, said, tmp_path, robot):
+    (tmp_path / 'mine.yaml').write_text(text)
+    with pytest.raises(tables.TableError, match=re.escape(said)):
+        cases.of_file(str(tmp_path / 'mine.yaml'), 0, robot.specs)
 
 
 def test_the_natural_sets_are_large_valid_and_made_by_no_template(robot):

@@ -20,7 +20,8 @@ import transformers    # noqa: E402
 
 from async_agent_ros.training.average import average    # noqa: I100, E402
 from async_agent_ros.training.gguf_adapter import facts, write_gguf    # noqa: E402
-from async_agent_ros.training.sft import merge, Trainer, TrainingError    # noqa: I100, E402
+from async_agent_ros.training.sft import (    # noqa: I100, E402
+    first_adapter, merge, Trainer, TrainingError)
 
 
 @pytest.fixture(scope='module')
@@ -160,6 +161,13 @@ def test_a_run_can_begin_with_an_adapter(tiny):
     assert on.step == 1
     with pytest.raises(TrainingError, match='no adapter to begin with'):
         Trainer(_settings(tiny, start=str(tiny)), tiny / 'data', tiny / 'run-no').prepare()
+
+
+def test_a_run_begins_with_a_tuned_model_by_its_name(tiny):
+    named = preset('own-tools')
+    assert (first_adapter(named) / 'adapter_model.safetensors').is_file()
+    with pytest.raises(TrainingError, match='is for the model qwen2.5-coder-0.5b, not for'):
+        first_adapter(_settings(tiny, start=named.start))
 
 
 def test_layers_that_an_adapter_lacks_begin_fresh_and_change_nothing_at_first(tiny):

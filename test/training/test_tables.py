@@ -109,7 +109,33 @@ def test_own_tools_learn_from_their_examples_alone():
     tool, = own_tools([spec], None)
     assert tool.concept.ask == ('give the {plant} {litres} litres',)
     assert tool.concept.say == ('does the {plant} need {litres} litre',)
-    assert tool.concept.told == ('The left is {left_percent} percent.',)
+    assert tool.concept.told == ('Done: left {left_percent} percent.',)
+
+
+def test_what_a_tool_of_the_robot_finds_out_is_told_by_the_names_of_its_fields():
+    def told(fields, effect=Effect.READ_ONLY):
+        properties = {n: {'type': t} for n, t in fields.items()}
+        tool, = own_tools([ToolSpec('look', 'Look.', result_schema={'properties': properties},
+                                    effect=effect)], None)
+        return tool.concept.told[0]
+    assert told({'air_c': 'number', 'humidity_percent': 'integer'}) == (
+        'Air {air_c} degrees and humidity {humidity_percent} percent.')
+    assert told({'pieces': 'integer'}, Effect.STATE_CHANGING) == 'Done: {pieces} pieces.'
+    assert told({'arrived_at': 'string'}) == 'Arrived at {arrived_at}.'
+    assert told({}) == 'Value: {value}.'
+    assert told({}, Effect.STATE_CHANGING) == 'Done: look.'
+
+
+@pytest.mark.parametrize('name, doing', (
+    ('drive_to', 'driving to {where}'), ('water', 'watering {where}'),
+    ('set_vents', 'setting vents'), ('grab', 'grabbing {where}'), ('dock', 'docking {where}'),
+    ('tie_up', 'tying up {where}')))
+def test_what_a_tool_of_the_robot_does_is_said_by_its_verb(name, doing):
+    spec = ToolSpec(name, 'Do.', {'type': 'object', 'properties': {
+        'where': {'type': 'string', 'enum': ['here', 'there']}}, 'required': ['where']},
+        effect=Effect.STATE_CHANGING)
+    tool, = own_tools([spec], None)
+    assert tool.concept.gerund == doing and tool.concept.ack == (f'I am {doing}.',)
 
 
 def test_a_tool_without_examples_still_has_a_template():

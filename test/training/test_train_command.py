@@ -56,7 +56,8 @@ def test_a_robots_own_tools_are_learned_by_one_command(tmp_path, capsys, monkeyp
     out = tmp_path / 'learned'
     learn = ['train', 'learn', '--tools', str(tools), '--out', str(out), '--conversations', '4',
              '--model', str(tmp_path / 'model'), '--steps', '2', '--threads', '1', '--device',
-             'cpu', '--set', 'pack_tokens=3000', '--set', 'longest_tokens=3000', '--set',
+             'cpu', '--set', 'start=', '--set', 'top_layers=0', '--set', 'pack_tokens=3000',
+             '--set', 'longest_tokens=3000', '--set',
              'packs_per_step=1', '--set', 'valid_packs=1', '--cases', '10', '--workloads',
              'new_tools', '--modes', 'tuned']
     assert cli.main(learn) == 0
