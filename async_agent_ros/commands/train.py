@@ -131,6 +131,9 @@ def _learn(parser) -> None:
     parser.add_argument('--out', type=pathlib.Path, required=True, metavar='FOLDER')
     _synthesize(parser, with_out=False)
     _sft(parser, with_out=False)
+    parser.add_argument('--weight', type=float, default=0.5, metavar='PART',
+                        help='of what is learned, in the mean with the adapter that it begins '
+                        'with (default: %(default)s)')
     _eval(parser, with_model=False)
     # what two CPU cores do in an hour
     parser.set_defaults(preset='own-tools', conversations=600, own=0.6, engine='llama_cpp',
@@ -322,15 +325,20 @@ def _shown(args, mode):
 
 
 def run_learn(args) -> int:
-    """Learn a robot's tools: write data, train, export, evaluate. Each step is kept and reused."""
+    """
+    Learn a robot's tools: write data, train, export, evaluate. Each step is kept and reused.
+
+    What was trained on from an adapter is averaged with it (training/average.py).
+    """
     import shutil
 
     from async_agent_ros import tuned_models
     from async_agent_ros.bringup import config_file
     from async_agent_ros.llm.engine import ModelMissingError
     from async_agent_ros.llm.llama_cpp import gguf_path
+    from async_agent_ros.training.average import average
     from async_agent_ros.training.card import write_card
-    from async_agent_ros.training.sft import TrainingError
+    from async_agent_ros.training.sft import first_adapter, TrainingError
     settings = _settings(args)
     if settings.method != 'lora':
         raise TrainingError('learn trains an adapter; for all weights use sft')
@@ -348,6 +356,9 @@ def run_learn(args) -> int:
     if not adapter.is_dir():
         args.out = out / 'run'
         run_sft(args)
+    if settings.start:
+        # alone it forgets what it could: two requests in one breath, what a tool is not for
+        adapter = average(first_adapter(settings), adapter, out / 'adapter', args.weight)
     args.adapter, args.output, args.to, args.tuned = adapter, gguf, 'gguf', ''
     args.model = settings.model
     adapters = {'transformers': str(adapter.relative_to(out))}

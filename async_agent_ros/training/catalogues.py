@@ -42,8 +42,9 @@ class SimTool:
 
     def draw(self, rng, template: str) -> Dict[str, Any]:
         """Return values for the slots of a template and for what must be given besides."""
-        return {name: values.draw(rng) for name, values in self.allowed.items()
-                if name in slots(template) or not values.optional}
+        meant = next((v for c, v in self.concept.meant.items() if c in template), {})
+        return {name: meant.get(name, values.draw(rng)) for name, values in self.allowed.items()
+                if name in slots(template) or name in meant or not values.optional}
 
     def arguments(self, values: Mapping[str, Any]) -> Dict[str, Any]:
         """Return the arguments of a call, by the names of the schema."""

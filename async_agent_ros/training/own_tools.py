@@ -132,7 +132,7 @@ def _own(spec: ToolSpec, table: Mapping[str, Any], split: str,
         if values is not None:
             allowed[name] = values
     words = spec.name.replace('_', ' ')
-    ask, say = _asked(spec, table.get(split) or {})
+    ask, say, meant = _asked(spec, table.get(split) or {})
     if not (ask or say):
         ask = [' '.join([words, *(f'{{{n}}}' for n in allowed if n in required)])]
     result = {n: v if isinstance(v, str) and slots(v) else values_of(v, lists, spec.name)
@@ -155,18 +155,23 @@ def _own(spec: ToolSpec, table: Mapping[str, Any], split: str,
         {k: tuple(v) for k, v in (table.get('spoken') or {}).items()},
         tuple(table.get('after') or ()),
         {k: tuple(v) for k, v in (table.get('where') or {}).items()},
-        {k: tuple(v) for k, v in (table.get('with_it') or {}).items()})
+        {k: tuple(v) for k, v in (table.get('with_it') or {}).items()}, meant)
     return SimTool(spec, made, {n: n for n in allowed}, allowed, lists)
 
 
-def _asked(spec: ToolSpec, own: Mapping[str, Any]) -> Tuple[List[str], List[str]]:
-    """Return the clauses and the sentences with which people ask for a tool."""
+def _asked(spec: ToolSpec, own: Mapping[str, Any]) -> Tuple[
+        List[str], List[str], Dict[str, Dict[str, Any]]]:
+    """Return the clauses and the sentences with which people ask for a tool, and what they mean."""
     ask, say = list(own.get('ask') or ()), list(own.get('say') or ())
+    meant: Dict[str, Dict[str, Any]] = {}
     if not (ask or say):
         for example in spec.examples:
             text, question = _template(example)
             (say if question else ask).append(text)
-    return ask, say
+            unnamed = {k: v for k, v in example.arguments.items() if k not in slots(text)}
+            if unnamed:
+                meant[text] = unnamed
+    return ask, say, meant
 
 
 def _named_by_verb(words: str, arguments: Sequence[str]) -> Tuple[str, str]:

@@ -82,6 +82,8 @@ class Concept:
     """Argument -> clauses about the place of {it}: "go to the room where the {it} is"."""
     with_it: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
     """Tool -> clauses about what the robot has got by it: "bring it to the {place}"."""
+    meant: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Clause -> values that it means without naming them: "shut the vents" is 0 percent."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 import itertools
 import random
 
-from async_agent_ros.core.tools import ToolSpec
+from async_agent_ros.core.tools import Example, ToolSpec
 from async_agent_ros.core.words import Effect
 from async_agent_ros.training import tables
 from async_agent_ros.training.catalogues import invented
@@ -110,6 +110,20 @@ def test_own_tools_learn_from_their_examples_alone():
     assert tool.concept.ask == ('give the {plant} {litres} litres',)
     assert tool.concept.say == ('does the {plant} need {litres} litre',)
     assert tool.concept.told == ('Done: left {left_percent} percent.',)
+
+
+def test_an_example_means_what_it_does_not_name():
+    spec = ToolSpec('set_vents', 'Move the vents.', {'type': 'object', 'properties': {
+        'percent': {'type': 'integer', 'minimum': 0, 'maximum': 100}, 'side': {
+            'enum': ['north', 'south']}}, 'required': ['percent']}, examples=(
+        Example('Shut the vents.', {'percent': 0}),
+        Example('Open the vents to 40 percent.', {'percent': 40}),
+        Example('Air the roses.', {'percent': 50, 'side': 'north'})))
+    tool, = own_tools([spec], None)
+    rng = random.Random(1)
+    assert tool.draw(rng, 'would you shut the vents') == {'percent': 0}
+    assert tool.draw(rng, 'air the roses please') == {'percent': 50, 'side': 'north'}
+    assert len({tool.draw(rng, tool.concept.ask[1])['percent'] for _ in range(20)}) > 5
 
 
 def test_what_a_tool_of_the_robot_finds_out_is_told_by_the_names_of_its_fields():
