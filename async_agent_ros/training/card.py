@@ -30,8 +30,7 @@ def model_card(settings: Mapping[str, Any], data: Mapping[str, Any],
         f'- Data: {train["conversations"]:,} synthetic conversations, seed '
         f'{data["recipe"]["seed"]}, SHA-256 {train["sha256"]}; no text of people. Tools besides '
         f'invented ones: {", ".join(data["own_tools"]) or "none"}.',
-        *([f'- Begun with the adapter of {settings["start"]}; the mean with it.']
-          if settings.get('start') else []),
+        *([f'- Begun with the adapter {settings["start"]}.'] if settings.get('start') else []),
         f'- Made by: `{command}`', '', '## Scores', '']
     return '\n'.join([*lines, *_table(rows), ''])
 
