@@ -225,6 +225,8 @@ def _check(entry: Any, known: Collection[str], path: str) -> None:
     if not isinstance(entry, list) or not entry or not isinstance(entry[0], str):
         raise TableError(f'{path}: {entry!r} must be a list that begins with the words')
     options = _options(entry) if all(isinstance(c, dict) for c in entry[1:]) else [entry[1:]]
+    if not isinstance(options, list) or not all(isinstance(o, list) for o in options):
+        raise TableError(f'{path}: {entry[0]!r}: any must be a list of lists of calls')
     for call in (c for option in options for c in option):
         if not isinstance(call, dict) or not all(isinstance(a, dict) for a in call.values()):
             raise TableError(f'{path}: {entry[0]!r}: {call!r} must be {{tool: {{argument: '

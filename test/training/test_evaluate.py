@@ -111,6 +111,7 @@ def test_a_file_of_commands_is_a_workload_for_any_robot():
     ('go: there', 'must be a list of commands'),
     ('- [5]', 'must be a list that begins with the words'),
     ('- ["go", drive]', "'drive' must be"),
+    ('- ["go", {any: [{drive_to: {}}]}]', 'any must be a list of lists of calls'),
     ('- ["go", {drive_to: basil}]', 'must be {tool: {argument: value}}'),
     ('- ["go", {fly: {}}]', "'go': there is no tool 'fly'; known are cancel"),
     ('- [', 'is no YAML')))

@@ -1,4 +1,5 @@
 """The tables: splits share no template and no tool name, and every template can be filled."""
+from dataclasses import replace
 import itertools
 import random
 
@@ -150,6 +151,8 @@ def test_what_a_tool_of_the_robot_does_is_said_by_its_verb(name, doing):
         effect=Effect.STATE_CHANGING)
     tool, = own_tools([spec], None)
     assert tool.concept.gerund == doing and tool.concept.ack == (f'I am {doing}.',)
+    asking, = own_tools([replace(spec, effect=Effect.CONFIRM)], None)
+    assert asking.concept.ack == ('',)    # nothing is done before the person has said yes
 
 
 def test_a_tool_without_examples_still_has_a_template():
