@@ -4,7 +4,7 @@ Cases for the evaluation: a ledger up to a point, and the calls that are right t
 `templates`: the robot's own tools, templates of the split `test`. `new_tools`: invented tools with
 names and templates of `test`. `natural` and those numbered after it: commands written by hand for
 the simulated robot; a file of such commands is a workload for any robot. Nothing of them was
-trained on.
+trained on, but in `templates` the examples of a robot's own tools where there are no phrases.
 """
 from dataclasses import dataclass
 import json

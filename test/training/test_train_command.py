@@ -71,6 +71,18 @@ def test_a_robots_own_tools_are_learned_by_one_command(tmp_path, capsys, monkeyp
     monkeypatch.setattr('async_agent_ros.commands.train.run_eval', lambda args: 0)
     assert cli.main(learn) == 0    # what is done is not done again
     assert (out / 'run' / 'adapter' / 'adapter_model.safetensors').stat().st_mtime_ns == before
+    # from an adapter: what is used is the mean with it
+    more = [a.replace(str(out), str(tmp_path / 'more')).replace(
+        'start=', f'start={out / "run" / "adapter"}') for a in learn]
+    assert cli.main([*more, '--weight', '0']) == 0
+    load = pytest.importorskip('safetensors.torch').load_file
+    first, learned, mean = (load(f / 'adapter_model.safetensors') for f in (
+        out / 'run' / 'adapter', tmp_path / 'more' / 'run' / 'adapter', tmp_path / 'more' /
+        'adapter'))
+    assert all((mean[k] - first[k]).abs().max() < 1e-3 for k in first)
+    assert any((learned[k] - first[k]).abs().max() > 1e-3 for k in first)
+    assert json.loads((tmp_path / 'more' / 'model.json').read_text())['adapters'][
+        'transformers'] == 'adapter'
 
 
 def test_wordings_of_a_model_are_checked_and_kept(tmp_path):
