@@ -8,46 +8,19 @@ nobody heard, and where all that partial words have led to was taken back, the f
 alone, as if nothing had been planned: a small model gets lost in its own detours. The calls that
 run now are shown in a block before the unanswered messages, which is not kept.
 """
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from async_agent_ros.core.chatml_format import PAUSE_MARK, PromptFormat
 from async_agent_ros.core.chatml_head import as_list, Head
+from async_agent_ros.core.chatml_message import (
+    END, first_unanswered, header, Message, own_text, up_to_own)
 from async_agent_ros.core.chatml_planned import Planned
 from async_agent_ros.core.chatml_running import clip, running_text, RunningCall
 from async_agent_ros.core.chatml_text import dumps, escape
 from async_agent_ros.core.ledger import Entry, MAIN
 from async_agent_ros.core.tools import ToolSpec
 from async_agent_ros.core.words import Kind, Phase
-
-START, END = '<|im_start|>', '<|im_end|>'
-NS_PER_S = 1_000_000_000
-
-
-@dataclass
-class _Message:
-    """One message; an assistant message collects the stretches and calls of its generation."""
-
-    text: str = ''
-    seq: int = -1
-    """Of its first entry."""
-    generation_id: int = 0
-    parts: List[Tuple[int, bool, str]] = field(default_factory=list)
-    """seq, whether it is speech, text."""
-    heard: Dict[int, str] = field(default_factory=dict)
-    """What was heard of the stretch with this seq, which was cut off."""
-    cut: bool = False
-    """Cut off before any stretch was written."""
-    partial: bool = False
-    """The words of a person who goes on."""
-    reacts: bool = False
-    """What the model wrote to such words."""
-    call_id: str = ''
-    """The call that it is about."""
-    ran: FrozenSet[str] = frozenset()
-    """The calls that ran when it came, where it is not the model's own."""
-    block: str = ''
-    """What is said of these calls before it, while it is not answered."""
 
 
 class Renderer:
@@ -67,8 +40,8 @@ class Renderer:
         """Calls that are not shown any more, nor what comes of them."""
         self._head = Head(prompt_format)
         self._head_open = True
-        self._messages: List[_Message] = []
-        self._generations: Dict[int, _Message] = {}
+        self._messages: List[Message] = []
+        self._generations: Dict[int, Message] = {}
         self._first_ns: Optional[int] = None
         self._last_ns = 0
         self.next_seq = 0
@@ -272,7 +245,7 @@ class Renderer:
         if isinstance(read, int) and read > 0:
             self._move(message, read)
 
-    def _move(self, message: _Message, context_seq: int) -> None:
+    def _move(self, message: Message, context_seq: int) -> None:
         """Put what a generation wrote behind what it had read."""
         place = next(i for i, m in enumerate(self._messages) if m is message)
         first = next((i for i, m in enumerate(self._messages[:place]) if m.seq >= context_seq),
@@ -286,7 +259,7 @@ class Renderer:
 
     def _append(self, text: str, entry: Entry, **fields: Any) -> None:
         known = self._known()
-        self._messages.append(_Message(
+        self._messages.append(Message(
             text, entry.seq, ran=frozenset(known),
             block=self._running_block(known, entry.stamp_ns), **fields))
 
@@ -294,38 +267,21 @@ class Renderer:
         message = self._generations.get(entry.generation_id)
         if message is None or not entry.generation_id:
             # text without a generation is a line of the agent's own: a message for itself
-            message = _Message(seq=entry.seq, generation_id=entry.generation_id)
+            message = Message(seq=entry.seq, generation_id=entry.generation_id)
             self._messages.append(message)
             self._generations[entry.generation_id] = message
         message.parts.append((entry.seq, speech, text))
         self._render_assistant(message)
 
-    def _render_assistant(self, message: _Message) -> None:
-        lines, cut = [], False
-        for seq, speech, text in message.parts:
-            if not speech:
-                lines.append(text)
-            elif seq in message.heard:
-                heard = message.heard[seq]
-                if heard or not cut:
-                    lines.append(f'{escape(heard)} ' * bool(heard) + self.format.interrupt_mark)
-                cut = True
-            elif not cut and text:
-                # stretches after the one that was cut off were never heard
-                lines.append(escape(text))
-        if message.cut and not cut:
-            lines.append(self.format.interrupt_mark)
-        message.text = self._message('assistant', '\n'.join(lines), 0)
+    def _render_assistant(self, message: Message) -> None:
+        text = own_text(message, self.format.interrupt_mark)
+        message.text = self._message('assistant', text, 0)
 
     def _message(self, role: str, content: str, stamp_ns: int) -> str:
         return f'{self._header(role, stamp_ns)}{content}{END}\n'
 
     def _header(self, role: str, stamp_ns: int) -> str:
-        clock = ''
-        if role in self.format.clock_roles:
-            seconds = max(0, stamp_ns - (self._first_ns or 0)) / NS_PER_S
-            clock = self.format.clock.format(seconds=seconds)
-        return f'{START}{self.format.roles.get(role, role)}{clock}\n'
+        return header(role, stamp_ns - (self._first_ns or 0), self.format)
 
     def call_line(self, call_id: str, name: str, arguments: Any) -> str:
         """Return a call as the model writes it."""
@@ -350,7 +306,7 @@ class Renderer:
 
     def _close_head(self) -> None:
         if self._head_open:
-            self._messages.insert(0, _Message(self._head_text()))
+            self._messages.insert(0, Message(self._head_text()))
             self._head_open = False
 
     def _head_text(self) -> str:
@@ -391,7 +347,7 @@ class Renderer:
         """
         now_ns = self._last_ns if now_ns is None else now_ns
         parts, more = self._parts()
-        running, first = self._known(), self._first(self._own())
+        running, first = self._known(), first_unanswered(self._messages)
         if more and self._messages[-1].partial:
             running = {}
         elif not self.format.running_last and first < len(self._messages):
@@ -403,29 +359,13 @@ class Renderer:
 
     def _parts(self) -> Tuple[List[str], str]:
         """Return the text up to the model's last own message, and the messages behind that."""
-        own = self._own()
-        first = self._first(own)
+        own, first = up_to_own(self._messages), first_unanswered(self._messages)
         told = self._messages[:first]
         block = '' if self.format.running_last or first == len(self._messages) or (
             self._messages[-1].partial) else self._messages[first].block
         return ([self._head_text() if self._head_open else '', *(m.text for m in told), block,
                  *(m.text for m in self._messages[first:own])],
                 ''.join(m.text for m in self._messages[own:]))
-
-    def _own(self) -> int:
-        """Return how many messages there are up to the model's last own one, at least the head."""
-        own = len(self._messages)
-        while own > 1 and not self._messages[own - 1].parts:
-            own -= 1
-        return own
-
-    def _first(self, own: int) -> int:
-        """Return the place of the first message that no words of the model followed."""
-        first = own
-        while first > 1 and not any(speech for _, speech, _ in self._messages[first - 1].parts):
-            first -= 1
-        # Words that go on are reacted to one after the other: nothing is put before them.
-        return own if any(m.partial for m in self._messages[first:]) else first
 
     def _known(self) -> Dict[str, RunningCall]:
         """Return what runs, but for what the model has just planned on words that went on."""

@@ -1,23 +1,16 @@
 """
 llama.cpp in this process, through the wheels of xllamacpp: the fast engine on a CPU.
 
-One server slot per agent instance keeps that instance's KV cache; llama.cpp itself prefills only
-what differs from the slot's last tokens. The prefill goes in small chunks, because that is where
-it can be stopped.
+One slot of its server (llama_server.py) per agent instance keeps that instance's KV cache;
+llama.cpp itself prefills only what differs from the slot's last tokens. The prefill goes in small
+chunks, because that is where it can be stopped.
 """
 import hashlib
-import importlib
-import json
 import os
 import pathlib
-import queue
-import secrets
 import threading
 import time
-import urllib.error
-import urllib.request
-from collections import OrderedDict
-from typing import Any, Dict, Iterator, Optional
+from typing import Iterator, Optional
 
 from async_agent_ros import models
 from async_agent_ros.core.chatml_format import PAUSE_MARK
@@ -25,10 +18,8 @@ from async_agent_ros.llm import grammar
 from async_agent_ros.llm.engine import (
     EngineError, EngineInfo, GenerationRequest, GenerationStats, ModelMissingError, PAUSE_PENALTY)
 from async_agent_ros.llm.jump import Stretch, Stretches
+from async_agent_ros.llm.llama_server import LlamaServer
 from async_agent_ros.llm.turns import FIRST, Turns
-
-_POLL_S = 0.01
-_DONE = object()
 
 
 class LlamaCppEngine:
@@ -75,73 +66,35 @@ class LlamaCppEngine:
         self._call_ids = call_ids
         self._pause_penalty = pause_penalty
         self._pause_token = -1
-        self._server: Any = None
-        self._api_key = secrets.token_hex(16)
+        self._server: Optional[LlamaServer] = None
         self._path: Optional[pathlib.Path] = None
-        self._slots: 'OrderedDict[str, int]' = OrderedDict()
-        self._lock = threading.Lock()
         self._turns = Turns()
-        self._workers: set = set()
 
     def load(self) -> None:
         """Load the weights; raises ModelMissingError or EngineError with the remedy."""
         if self._server is not None:
             return
-        # OpenMP's threads spin while they wait for each other. On cores that are shared with the
-        # recogniser and the voice, the one they wait for is then not running, and a token takes
-        # seconds; threads that sleep at once wake too late on idle cores. So they spin for some
-        # microseconds (figures: docs/engines.md). Read at import.
-        if 'OMP_WAIT_POLICY' not in os.environ:
-            os.environ.setdefault('GOMP_SPINCOUNT', '1000')
-        try:
-            xllamacpp = importlib.import_module('xllamacpp')
-        except ImportError as error:
-            raise EngineError(
-                f'the engine llama_cpp needs the package xllamacpp ({error}); get it with: '
-                f'pip install xllamacpp') from error
         self._path = gguf_path(self._model)
         if self._prefix_folder is None:
             self._prefix_folder = str(models.root() / '.prefixes')
-        params = xllamacpp.CommonParams()
-        params.model.path = str(self._path)
-        if self._adapter:
-            params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(self._adapter_path(), 1.0)]
-        params.n_ctx = self._context_tokens
-        params.n_parallel = self._instances
-        params.kv_unified = True
-        params.n_batch = params.n_ubatch = self._prefill_chunk
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._threads
-        params.n_gpu_layers = self._gpu_layers
-        params.no_extra_bufts = not self._repack
-        if self._gpu_layers == 0:
-            params.flash_attn_type = \
-                xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        params.fit_params = False
-        params.cache_ram_mib = 0
-        params.verbosity = 0
-        params.ui = False
-        # the server in the wheel always listens on loopback; nobody else shall use it
-        params.api_keys = [self._api_key]
-        if self._prefix_folder:
-            os.makedirs(self._prefix_folder, exist_ok=True)
-            params.slot_save_path = os.path.join(self._prefix_folder, '')
-        try:
-            self._server = xllamacpp.Server(params)
-        except Exception as error:
-            raise EngineError(
-                f'llama.cpp cannot load {self._path}: {error}; check that it is a GGUF file and '
-                f'that there is memory for it') from error
+        self._server = LlamaServer(
+            self._path, self._adapter and self._adapter_path(), threads=self._threads,
+            context_tokens=self._context_tokens, prefill_chunk=self._prefill_chunk,
+            slots=self._instances, gpu_layers=self._gpu_layers, repack=self._repack,
+            folder=self._prefix_folder)
         if self._pause_penalty:
-            try:
-                self._pause_token = self._ask('tokenize', {'content': PAUSE_MARK})['tokens'][0]
-            except OSError as error:
-                raise EngineError(f'llama.cpp does not answer on its port of this machine: {error}'
-                                  ) from error
+            self._pause_token = self._server.first_token(PAUSE_MARK)
         if self._constrain:
             # with its first grammar llguidance reads the vocabulary, which takes a second
-            for _ in self._chunks('main', {'prompt': 'Hello', 'max_tokens': 1,
-                                           'grammar': grammar.lark(())}, threading.Event()):
+            first = {'prompt': 'Hello', 'max_tokens': 1, 'grammar': grammar.lark(())}
+            for _ in self._server.chunks('main', first, threading.Event()):
                 pass
+
+    @property
+    def _loaded(self) -> LlamaServer:
+        if self._server is None:
+            raise EngineError('the engine llama_cpp is not loaded; call load() first')
+        return self._server
 
     def _adapter_path(self) -> str:
         path = pathlib.Path(self._adapter).expanduser()
@@ -212,7 +165,7 @@ class LlamaCppEngine:
 
     def _texts(self, request, body, stop) -> Iterator[str]:
         stats, part = request.stats, GenerationStats()
-        for chunk in self._chunks(request.instance, body, stop):
+        for chunk in self._loaded.chunks(request.instance, body, stop):
             text = chunk['choices'][0].get('text') if chunk.get('choices') else ''
             _count(chunk, part)
             if not stats.prompt_tokens:
@@ -260,105 +213,31 @@ class LlamaCppEngine:
             *_stamp(self._path), *(_stamp(pathlib.Path(self._adapter_path())) if self._adapter
                                    else ()), prompt)).encode()).hexdigest()[:24] + '.kv'
         path = keep and self._prefix_folder and os.path.join(self._prefix_folder, key)
-        if path and os.path.exists(path) and self._slot_action(instance, 'restore', key):
+        if path and os.path.exists(path) and self._loaded.restore(instance, key):
             os.utime(path)
             return time.monotonic() - started
-        for _ in self._chunks(instance, {'prompt': prompt, 'max_tokens': 1}, abort):
+        for _ in self._loaded.chunks(instance, {'prompt': prompt, 'max_tokens': 1}, abort):
             pass
         if path and not abort.is_set():
-            self._slot_action(instance, 'save', key)
+            self._loaded.save(instance, key)
             _keep_newest(self._prefix_folder, 4)
         return time.monotonic() - started
 
     def fork(self, parent: str, child: str) -> None:
         """Give `child` a copy of the cache of `parent`, where it has one."""
-        if parent in self._slots and self._prefix_folder:
-            name = f'fork-{os.getpid()}.tmp'
-            if self._slot_action(parent, 'save', name):
-                self._slot_action(child, 'restore', name)
-                os.unlink(os.path.join(self._prefix_folder, name))
+        if self._server is not None:
+            self._server.copy(parent, child)
 
     def forget(self, instance: str) -> None:
         """Free the slot of an instance that has ended."""
-        with self._lock:
-            self._slots.pop(instance, None)
+        if self._server is not None:
+            self._server.forget(instance)
 
     def close(self) -> None:
         """Stop what runs and free the weights."""
         server, self._server = self._server, None
-        for worker in list(self._workers):
-            worker.join(timeout=5.0)
-        self._slots.clear()
-        del server
-
-    def _chunks(self, instance, body, abort) -> Iterator[Dict[str, Any]]:
-        """Run one completion in a thread of its own, so that an abort is never waited for."""
-        server = self._server
-        if server is None:
-            raise EngineError('the engine llama_cpp is not loaded; call load() first')
-        body = {**body, 'stream': True, 'cache_prompt': True, 'return_progress': True,
-                'id_slot': self._slot(instance)}
-        out: 'queue.SimpleQueue' = queue.SimpleQueue()
-        stop = threading.Event()
-
-        def take(chunk):
-            out.put(chunk)
-            # a process that ends without close() must not be held up by a long generation
-            return stop.is_set() or abort.is_set() or not threading.main_thread().is_alive()
-
-        def work():
-            try:
-                server.handle_completions(body, take)
-                out.put(_DONE)
-            except Exception as error:
-                out.put(error)
-            finally:
-                self._workers.discard(threading.current_thread())
-
-        # no daemon: Python would end it inside llama.cpp's C++ frames, which crashes the process
-        worker = threading.Thread(target=work, name=f'llama-{instance}', daemon=False)
-        self._workers.add(worker)
-        worker.start()
-        try:
-            while not abort.is_set():
-                try:
-                    item = out.get(timeout=_POLL_S)
-                except queue.Empty:
-                    continue
-                if item is _DONE:
-                    return
-                if isinstance(item, Exception):
-                    raise EngineError(f'llama.cpp failed: {item}') from item
-                if 'error' in item:
-                    raise EngineError(_explain(item['error'], self._context_tokens))
-                yield item
-        finally:
-            stop.set()
-
-    def _slot(self, instance) -> int:
-        with self._lock:
-            if instance not in self._slots:
-                free = set(range(self._instances)) - set(self._slots.values())
-                if not free:
-                    free = {self._slots.popitem(last=False)[1]}
-                self._slots[instance] = min(free)
-            self._slots.move_to_end(instance)
-            return self._slots[instance]
-
-    def _slot_action(self, instance, action, filename) -> bool:
-        try:
-            self._ask(f'slots/{self._slot(instance)}?action={action}', {'filename': filename})
-            return True
-        except OSError:
-            return False  # a cache that cannot be kept costs time, nothing else
-
-    def _ask(self, path, body) -> Dict[str, Any]:
-        request = urllib.request.Request(
-            f'{self._server.listening_address}/{path}', data=json.dumps(body).encode(),
-            method='POST', headers={'Content-Type': 'application/json',
-                                    'Authorization': f'Bearer {self._api_key}'})
-        with urllib.request.urlopen(request, timeout=30.0) as answer:
-            return json.load(answer)
+        if server is not None:
+            server.close()
 
 
 class _Either:
@@ -398,14 +277,6 @@ def _count(chunk, stats):
         stats.prompt_tokens = usage.get('prompt_tokens', stats.prompt_tokens)
     else:
         stats.output_tokens += 1
-
-
-def _explain(error, context_tokens):
-    message = error.get('message', str(error)) if isinstance(error, dict) else str(error)
-    if isinstance(error, dict) and error.get('type') == 'exceed_context_size_error':
-        return (f'the prompt has {error.get("n_prompt_tokens", "too many")} tokens, the context '
-                f'holds {context_tokens}; raise context_tokens or start a new session')
-    return f'llama.cpp refused the request: {message}'
 
 
 def _stamp(path: pathlib.Path):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import json
 from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
-from async_agent_ros.core.chatml_render import END
+from async_agent_ros.core.chatml_message import END
 from async_agent_ros.training.simulation import Turn
 
 

@@ -156,7 +156,7 @@ def test_gbnf_is_understood_by_llama_cpp(engine):
     only_calls = grammar.gbnf(TOOLS).replace('line ::= text | call', 'line ::= call')
     body = {'prompt': chatml('Go to the kitchen.'), 'max_tokens': 40, 'grammar': only_calls,
             'temperature': 0.0}
-    chunks = engine._chunks('main', body, threading.Event())
+    chunks = engine._loaded.chunks('main', body, threading.Event())
     text = ''.join(c['choices'][0]['text'] for c in chunks if c.get('choices'))
     call = json.loads(text.splitlines()[0].removeprefix('CALL '))
     assert call['name'] in {t.name for t in TOOLS}

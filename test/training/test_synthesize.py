@@ -4,7 +4,7 @@ import random
 
 from async_agent_ros.core import lineage
 from async_agent_ros.core.chatml import Parser, Rejected, render, Renderer
-from async_agent_ros.core.chatml_render import END
+from async_agent_ros.core.chatml_message import END
 from async_agent_ros.core.words import Effect, Kind
 from async_agent_ros.training import errands, refusals, shapes, synthesize
 from async_agent_ros.training.catalogues import invented
