@@ -5,36 +5,32 @@ It is the ledger's only writer. It runs no model, touches no audio and never blo
 """
 import heapq
 import itertools
-import json
 from pathlib import Path
 import time
 from typing import List
 
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
-from std_msgs.msg import String
 
 from async_agent_ros.core import effects, events, words
 from async_agent_ros.core.kernel import Kernel
 from async_agent_ros.core.ledger import Entry, Ledger
-from async_agent_ros.msg import AgentState, CallCommand, CallEvent, Interrupt, KernelEvent
-from async_agent_ros.msg import LedgerEntry, Say, SpeechActivity, SpeechProgress
-from async_agent_ros.msg import ToolAnnouncement, Transcript, TurnMetrics
+from async_agent_ros.msg import AgentState, CallCommand, Interrupt, KernelEvent, LedgerEntry
+from async_agent_ros.msg import Say, TurnMetrics
 from async_agent_ros.nodes import convert, journal, node_base, qos
 from async_agent_ros.nodes.call_orders import CallOrders
 from async_agent_ros.nodes.converse_server import ConverseServer
 from async_agent_ros.nodes.generate_client import GenerateClient
 from async_agent_ros.nodes.kernel_parameters import declare_settings, follow_settings
-from async_agent_ros.nodes.node_base import declare, now_ns, to_ns, to_time
+from async_agent_ros.nodes.node_base import declare, now_ns, to_time
 from async_agent_ros.nodes.patient import PatientPublisher
-from async_agent_ros.nodes.peers import PeerWatch, ToolServers
+from async_agent_ros.nodes.peers import ToolServers
+from async_agent_ros.nodes.senses import Senses
 from async_agent_ros.nodes.timers import TimerQueue
 from async_agent_ros.srv import GetLedger, ListTools
-from async_agent_ros.tools.msgs import ANNOUNCEMENTS, spec_to_msg
+from async_agent_ros.tools.msgs import spec_to_msg
 
 MOST_ENTRIES = 1000
 """Entries in one answer of get_ledger when the request does not say."""
-
 
 MOST_CALLS_AT_ONCE = 20
 """With more running calls, AgentState is published every STATE_PERIOD_S at most."""
@@ -80,7 +76,7 @@ class DialogManager(node_base.CleanEnd, Node):
         self._generate = GenerateClient(self, self._session, self.post, self._now)
         self._converse = ConverseServer(self, self.post, self._now)
         self._create_publishers()
-        self._create_subscriptions()
+        self._senses = Senses(self, self.post, self._now, self._servers, self._orders)
         self.create_service(GetLedger, 'get_ledger', self._on_get_ledger)
         self.create_service(ListTools, 'list_tools', self._on_list_tools)
         self._housekeeping = self.create_timer(0.5, self._keep_house)
@@ -142,87 +138,6 @@ class DialogManager(node_base.CleanEnd, Node):
                 error_msg='the dispatcher does not answer orders; see its log')))
         self._metrics_pub = publisher(TurnMetrics, 'metrics', qos.EVENT)
         self._event_pub = publisher(KernelEvent, 'kernel_events', qos.RECORD)
-
-    def _create_subscriptions(self) -> None:
-        urgent = MutuallyExclusiveCallbackGroup()
-
-        self._peers = {name: PeerWatch(name, self._on_peer, self._now)
-                       for name in ('asr', 'tts', 'dispatcher')}
-
-        def subscribe(kind, topic, callback, profile, group=None, peer=None):
-            self.create_subscription(
-                kind, topic, callback, profile, callback_group=group,
-                event_callbacks=self._peers[peer].callbacks if peer else None,
-                qos_overriding_options=qos.OVERRIDABLE)
-
-        subscribe(Interrupt, 'interrupt_request', self._on_interrupt_request, qos.COMMAND, urgent)
-        subscribe(String, 'cancel_call', self._on_cancel_call, qos.COMMAND, urgent)
-        subscribe(SpeechActivity, 'speech_activity', self._on_speech_activity, qos.EVENT_ALIVE,
-                  urgent, 'asr')
-        subscribe(Transcript, 'transcript', self._on_transcript, qos.EVENT)
-        subscribe(String, 'text_in', self._on_text, qos.EVENT)
-        subscribe(SpeechProgress, 'speech_progress', self._on_speech_progress, qos.EVENT_ALIVE,
-                  peer='tts')
-        subscribe(CallEvent, 'call_event', self._on_call_event, qos.EVENT_ALIVE,
-                  peer='dispatcher')
-        subscribe(ToolAnnouncement, 'tools', self._servers.on_announcement, ANNOUNCEMENTS)
-
-    # -- messages to events -----------------------------------------------------------------------
-    def _on_peer(self, event: events.PeerChanged) -> None:
-        if event.peer == 'dispatcher' and not event.alive:
-            self._orders.forget()
-        self.post(event)
-
-    def _on_interrupt_request(self, message: Interrupt) -> None:
-        if message.action not in ('', Interrupt.ACTION_STOP):
-            self.get_logger().warning(f'interrupt_request with action {message.action!r} ignored: '
-                                      'only stop can be asked for')
-            return
-        self.post(events.InterruptRequested(self._now(), scope=message.scope or 'speech',
-                                            reason=message.reason))
-
-    def _on_cancel_call(self, message: String) -> None:
-        self.post(events.CancelRequested(self._now(), call_id=message.data, reason='button'))
-
-    def _on_speech_activity(self, message: SpeechActivity) -> None:
-        if message.state == SpeechActivity.STARTED:
-            self.post(events.SpeechStarted(self._now(), utterance_id=message.utterance_id))
-        else:
-            self.post(events.SpeechStopped(self._now(), utterance_id=message.utterance_id,
-                                           speech_end_ns=to_ns(message.end)))
-
-    def _on_transcript(self, message: Transcript) -> None:
-        self.post(events.TranscriptUpdated(
-            self._now(), utterance_id=message.utterance_id, revision=message.revision,
-            text=message.text, stable_chars=message.stable_chars, final=message.final))
-
-    def _on_text(self, message: String) -> None:
-        self.post(events.UserText(self._now(), text=message.data))
-
-    def _on_speech_progress(self, message: SpeechProgress) -> None:
-        self.post(events.SpeechProgressed(
-            self._now(), segment_id=message.segment_id, state=message.state,
-            heard_chars=message.heard_chars, at_ns=to_ns(message.stamp),
-            error_msg=message.error_msg))
-
-    def _on_call_event(self, message: CallEvent) -> None:
-        self._orders.on_event(message)
-        if message.event == CallEvent.ACCEPTED:
-            self.post(events.CallAccepted(self._now(), call_id=message.call_id))
-        elif message.event == CallEvent.FEEDBACK:
-            self.post(events.CallProgressed(self._now(), call_id=message.call_id,
-                                            progress=round(message.progress, 4),
-                                            text=message.text))
-        elif message.event == CallEvent.ENDED:
-            try:
-                result = json.loads(message.result_json or 'null')
-            except ValueError:
-                result = message.result_json
-            self.post(events.CallEnded(
-                self._now(), call_id=message.call_id, status=message.status,
-                error_code=message.error_code, error_msg=message.error_msg, result=result))
-        else:
-            self.get_logger().warning(f'call_event {message.event!r} is unknown and ignored')
 
     # -- the kernel -------------------------------------------------------------------------------
     def post(self, event: events.Event) -> None:
@@ -382,8 +297,7 @@ class DialogManager(node_base.CleanEnd, Node):
     def _keep_house(self) -> None:
         self._servers.expect(set(self._kernel.state.server_of.values()))
         self._servers.check()
-        for peer in self._peers.values():
-            peer.check()
+        self._senses.check()
         self._generate.look_after()
         if self._journal.waiting:
             self._note_storage(self._journal.flush())
