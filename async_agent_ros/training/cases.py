@@ -250,7 +250,7 @@ def _by_hand(name: str, entries: Sequence[Sequence[Any]], count: int,
     every = (*specs, *BUILT_IN.values())
     head = (Entry(0, 0, Kind.SYSTEM, json.dumps({
         'added': [s.to_json() for s in (*BUILT_IN.values(), *specs)], 'removed': [],
-        'server': '/agent/sim_robot'}), name='tools'),)
+        'server': '/agent/robot'}), name='tools'),)
     made = []
     for number, entry in enumerate(chosen):
         right = tuple(comparable({f'c{i}': (tool, _by_id(arguments, option))
