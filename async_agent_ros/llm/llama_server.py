@@ -10,10 +10,8 @@ import urllib.request
 from collections import OrderedDict
 from typing import Any, Dict, Iterator
 
+from async_agent_ros.llm.abortable import DONE, until_abort
 from async_agent_ros.llm.engine import EngineError
-
-_POLL_S = 0.01
-_DONE = object()
 
 
 class LlamaServer:
@@ -113,7 +111,7 @@ class LlamaServer:
         def work():
             try:
                 server.handle_completions(body, take)
-                out.put(_DONE)
+                out.put(DONE)
             except Exception as error:
                 out.put(error)
             finally:
@@ -124,13 +122,7 @@ class LlamaServer:
         self._workers.add(worker)
         worker.start()
         try:
-            while not abort.is_set():
-                try:
-                    item = out.get(timeout=_POLL_S)
-                except queue.Empty:
-                    continue
-                if item is _DONE:
-                    return
+            for item in until_abort(out, abort):
                 if isinstance(item, Exception):
                     raise EngineError(f'llama.cpp failed: {item}') from item
                 if 'error' in item:

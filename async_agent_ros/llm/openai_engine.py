@@ -14,12 +14,11 @@ import threading
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from async_agent_ros.llm import grammar
+from async_agent_ros.llm.abortable import DONE, until_abort
 from async_agent_ros.llm.engine import EngineError, EngineInfo, GenerationRequest
 
 ENDPOINTS = ('auto', 'completions', 'chat')
 GRAMMARS = ('', 'gbnf', 'lark')
-_POLL_S = 0.01
-_DONE = object()
 _MESSAGE = re.compile(r'<\|im_start\|>([^\n]*)\n(.*?)(?:<\|im_end\|>\n?|\Z)', re.S)
 
 
@@ -158,20 +157,14 @@ class OpenAIEngine:
                         if abort.is_set() or stop.is_set():
                             return
                         out.put(chunk)
-                out.put(_DONE)
+                out.put(DONE)
             except Exception as error:
                 out.put(error)
 
         stop = threading.Event()
         threading.Thread(target=work, name='openai-stream', daemon=True).start()
         try:
-            while not abort.is_set():
-                try:
-                    item = out.get(timeout=_POLL_S)
-                except queue.Empty:
-                    continue
-                if item is _DONE:
-                    return
+            for item in until_abort(out, abort):
                 if isinstance(item, (_NoSuchEndpoint, EngineError)):
                     raise item
                 if isinstance(item, self._httpx.HTTPError):
@@ -183,7 +176,8 @@ class OpenAIEngine:
                 text = _take(item, request.stats)
                 if text:
                     yield text
-            request.stats.finish_reason = 'abort'
+            if abort.is_set():
+                request.stats.finish_reason = 'abort'
         finally:
             stop.set()
             for answer in opened:
